@@ -1,0 +1,64 @@
+# Everything runs from a fresh clone: the first target that needs it makes .venv, and nothing has to be activated.
+# Another Python than python3: make PYTHON=python3.12 demo
+
+PYTHON ?= python3
+# Arguments for pytest, e.g. make test PYTEST_ARGS="-k store -x"
+PYTEST_ARGS ?=
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench docs crash lock clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name what; do \
+		printf '  make %-7s %s\n' "$$name" "$$what"; done
+
+demo: .venv/.installed ## See the whole loop run on data that comes with the code
+	$(BIN)/tilth demo
+
+# One file goes to one worker: what the tests of a file share is made once.
+test: .venv/.installed ## Run all tests and the examples of the docstrings
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+
+check: .venv/.installed ## Formatting, lint, types, floors, and whether the reference pages are up to date
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m tools.reference --check
+
+bench: .venv/.bench ## Measure the store, the selection of records, and the overhead of a round
+	$(BIN)/python -m bench.store
+	$(BIN)/python -m bench.select
+	$(BIN)/python -m bench.overhead
+
+docs: .venv/.installed ## Write docs/reference out of the docstrings
+	$(BIN)/python -m tools.reference
+
+crash: .venv/.installed ## Only the tests that kill processes and look at what is left
+	$(BIN)/python -m pytest -m crash $(PYTEST_ARGS)
+
+lock: .venv/.installed ## Choose all versions anew and write them to constraints.txt
+	$(BIN)/python -m tools.lock
+
+clean: ## Remove .venv and the caches
+	rm -rf .venv build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "There is no '$(PYTHON)'. Tilth needs Python 3.11 or later; say where it is: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Tilth needs Python 3.11 or later, and '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12"; \
+		exit 1; }
+	@echo "Setting up .venv with $$($(PYTHON) -V) (about a minute) ..."
+	@$(PYTHON) -m venv .venv
+	@$(INSTALL) -e ".[dev,demo]"
+	@touch $@
+	@echo "Done: .venv is ready."
+
+.venv/.bench: .venv/.installed
+	@echo "Adding what the benchmarks compare with to .venv ..."
+	@$(INSTALL) -e ".[bench]"
+	@touch $@

@@ -1,0 +1,210 @@
+"""What an action proposes: `Changes`, columnar, or a `Question` that somebody has to answer first."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tilth.errors import Damaged, UsageError
+from tilth.protocols import Annotator
+
+__all__ = ["EVENT", "Changes", "Field", "Op", "Question", "events"]
+
+Ids = npt.NDArray[np.int64]
+
+
+class Op(IntEnum):
+    """What an event does to a record."""
+
+    ADD = 0
+    REMOVE = 1
+    SET = 2
+    ASK = 3
+    ANSWER = 4
+    WITHDRAW = 5
+
+
+class Field(IntEnum):
+    """Which part of a record an event is about; `PAYLOAD` is its content."""
+
+    NONE = 0
+    LABEL = 1
+    WEIGHT = 2
+    SPLIT = 3
+    PAYLOAD = 4
+
+
+EVENT = pa.schema(
+    [
+        ("record_id", pa.int64()),
+        ("op", pa.int8()),
+        ("field", pa.int16()),
+        ("old_num", pa.float64()),
+        ("new_num", pa.float64()),
+        ("new_txt", pa.string()),
+        ("actor", pa.string()),
+        ("reason", pa.string()),
+        ("model", pa.string()),
+        ("signal", pa.string()),
+        ("score", pa.float64()),
+        ("cost", pa.float64()),
+    ]
+)
+"""One event a row. `record_id` >= 0 is a record of the dataset; -(i + 1) is row i of the records that the same changes add.
+`old_num` is filled in by the commit. `actor`, `model`, `signal`, `score` and `cost` are the evidence."""
+
+
+def events(
+    op: Op,
+    ids: Ids,
+    *,
+    field: Field = Field.NONE,
+    num: npt.NDArray[Any] | float | None = None,
+    txt: Sequence[str | None] | None = None,
+    actor: Sequence[str] | str | None = None,
+    reason: str = "",
+    model: str | None = None,
+    signal: str | None = None,
+    score: npt.NDArray[np.float64] | None = None,
+    cost: npt.NDArray[np.float64] | None = None,
+) -> pa.Table:
+    """Return one event a record as an Arrow table of schema `EVENT`.
+
+    >>> events(Op.REMOVE, np.array([4, 7]), reason="duplicate").num_rows
+    2
+    """
+    n = len(ids)
+
+    def column(name: str, value: Any) -> pa.Array:
+        kind = EVENT.field(name).type
+        if value is None:
+            return pa.nulls(n, kind)
+        if isinstance(value, (str, int, float)):
+            return pa.repeat(pa.scalar(value, kind), n)
+        if len(value) != n:
+            raise UsageError(f"{len(value)} values of {name} for {n} records; give one a record")
+        if isinstance(value, np.ndarray):
+            return pa.array(value.astype(kind.to_pandas_dtype()), from_pandas=True)
+        return pa.array(value, kind)
+
+    values: dict[str, Any] = {
+        "record_id": np.asarray(ids, np.int64),
+        "op": int(op),
+        "field": int(field),
+        "new_num": num,
+        "new_txt": txt,
+        "actor": actor,
+        "reason": reason,
+        "model": model,
+        "signal": signal,
+        "score": score,
+        "cost": cost,
+    }
+    return pa.table([column(name, values.get(name)) for name in EVENT.names], schema=EVENT)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What one rule wants to change: events on records, records to add, new content for records there are.
+
+    >>> Changes(events(Op.REMOVE, np.array([4, 7]))).count
+    2
+
+    `added` has a row a new record: `key`, the user's columns, `label0`, `split0` (both as in the schema), `parent` (record id
+    it derives from, -1 = none) and `recipe` (how). `revised` has a row a changed record: `record_id`, the user's columns, `recipe`.
+    Both are None where nothing is added or revised. Nothing is written until `Dataset.commit`.
+    """
+
+    events: pa.Table
+    added: pa.Table | None = None
+    revised: pa.Table | None = None
+
+    @property
+    def count(self) -> int:
+        """How many records it touches, new ones included."""
+        known = np.unique(self.events["record_id"].to_numpy())
+        revised = self.revised["record_id"].to_numpy() if self.revised is not None else known[:0]
+        return len(np.unique(np.concatenate([known[known >= 0], revised]))) + (
+            self.added.num_rows if self.added is not None else 0
+        )
+
+    @staticmethod
+    def none() -> "Changes":
+        """Return changes that change nothing."""
+        return Changes(EVENT.empty_table())
+
+    @staticmethod
+    def join(parts: "Sequence[Changes]") -> "Changes":
+        """Return several changes as one; new records keep their order.
+
+        >>> a, b = Changes(events(Op.REMOVE, np.array([4]))), Changes(events(Op.REMOVE, np.array([7])))
+        >>> Changes.join([a, b]).count
+        2
+        """
+        shifted: list[pa.Table] = []
+        base = 0
+        for part in parts:
+            ids = part.events["record_id"].to_numpy()
+            shifted.append(part.events.set_column(0, "record_id", pa.array(np.where(ids < 0, ids - base, ids))))
+            base += part.added.num_rows if part.added is not None else 0
+        added = [p.added for p in parts if p.added is not None]
+        revised = [p.revised for p in parts if p.revised is not None]
+        return Changes(
+            pa.concat_tables(shifted) if shifted else EVENT.empty_table(),
+            pa.concat_tables(added) if added else None,
+            pa.concat_tables(revised) if revised else None,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write it into `folder`, which appears whole or not at all; an existing one is replaced by its equal."""
+        if folder.exists():
+            return  # the same step, run again after a crash: the first answer stands
+        part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+        part.mkdir(parents=True, exist_ok=True)
+        for name, table in (("events", self.events), ("added", self.added), ("revised", self.revised)):
+            if table is not None:
+                with (
+                    pa.OSFile(str(part / f"{name}.arrow"), "wb") as file,
+                    pa.ipc.new_file(file, table.schema) as writer,
+                ):
+                    writer.write_table(table)
+        part.rename(folder)
+
+    @staticmethod
+    def load(folder: Path) -> "Changes":
+        """Read back what `save` wrote."""
+
+        def read(name: str) -> pa.Table | None:
+            path = folder / f"{name}.arrow"
+            if not path.exists():
+                return None
+            with pa.OSFile(str(path), "rb") as file:
+                return pa.ipc.open_file(file).read_all()
+
+        found = read("events")
+        if found is None:
+            raise Damaged(
+                f"{folder} holds no events.arrow: the changes that a rule proposed are gone. Run the round again from its start"
+            )
+        return Changes(found, read("added"), read("revised"))
+
+
+@dataclass(frozen=True)
+class Question:
+    """What somebody has to answer before there are changes: which label do these records have?
+
+    `records`: ids, `int64[n]`, most wanted first; `votes`: answers wanted a record; `score`: why each was chosen, by `signal`.
+    """
+
+    by: Annotator
+    records: Ids
+    votes: int = 1
+    reason: str = ""
+    signal: str | None = None
+    score: npt.NDArray[np.float64] | None = None

@@ -1,0 +1,165 @@
+"""What reading, writing and history share: the tables, the log of a branch, and the views of its versions."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tilth.dataset.log import Log
+from tilth.dataset.schema import Schema
+from tilth.dataset.splits import key_hashes
+from tilth.dataset.store import Durability, Store
+from tilth.dataset.view import View
+from tilth.errors import Damaged, NotFound, did_you_mean
+
+__all__ = ["Core"]
+
+Ids = npt.NDArray[np.int64]
+
+_VIEWS = 4
+"""Views kept in memory, newest use last: head, the round's start and two to compare."""
+_CHECKPOINTS = 4
+"""Checkpoints kept on disk beside the first; a view is read from the nearest and the events after it."""
+_REPLAY = 100_000
+"""Events after which the next checkpoint is written (or a quarter of the records, whichever is more): replaying them takes ~10 ms."""
+
+_APPLY = ["record_id", "op", "field", "new_num", "cost", "txn"]
+
+
+class Core:
+    """One branch of a dataset on disk."""
+
+    def __init__(self, path: Path, schema: Schema, *, branch: str, durability: Durability) -> None:
+        self.path = path
+        self.schema = schema
+        self.store = Store(path, schema, durability=durability)
+        self.log = Log(path / "commits", branch)
+        self._views: dict[int, View] = {}
+
+    def view(self, version: int) -> View:
+        """Return the view of a version of this branch, from memory, or from the nearest earlier one and the events since."""
+        self.log.get(version)
+        found = self._views.pop(version, None)
+        if found is None:
+            near = max((v for v in self._views if v < version), default=-1)
+            saved = max((v for v in self._saved() if near < v <= version), default=-1)
+            start = self._load(saved) if saved > near else None
+            if start is None:
+                start = self._views[near] if near >= 0 else View.empty(self.schema.label)
+            found = start if start.version == version else self._replay(start, version)
+        self._views[version] = found
+        while len(self._views) > _VIEWS:
+            del self._views[next(iter(self._views))]
+        return found
+
+    def checkpoint(self) -> None:
+        """Save the head's view where that is due, and drop the oldest checkpoints: they are a cache."""
+        head = self.log.head
+        saved = sorted(self._saved())
+        last = saved[-1] if saved else -1
+        n_events = sum(c.n_events for c in self.log.commits[last + 1 :])
+        if last < 0 or n_events > max(_REPLAY, len(self.view(head)) // 4):
+            self.view(head).save(self._folder(head), sync=self.store.sync)
+            for version in saved[1 : max(1, len(saved) + 1 - _CHECKPOINTS)]:
+                shutil.rmtree(self._folder(version), ignore_errors=True)
+
+    def events(self, after: int, to: int, columns: Sequence[str]) -> pa.Table:
+        """Return the events of versions after + 1 to `to`, in order; `columns` must include txn."""
+        commits = [c for c in self.log.commits[after + 1 : to + 1] if c.n_events]
+        if not commits:
+            return self.store.events.read(columns, 0, 0)
+        start = min(c.events_start for c in commits)
+        end = max(c.events_start + c.n_events for c in commits)
+        table = self.store.events.read(columns, start, end - start)
+        if end - start == sum(c.n_events for c in commits) and all(
+            a.events_start < b.events_start for a, b in zip(commits, commits[1:], strict=False)
+        ):
+            return table  # one block without gaps: nothing of other branches or crashed writers in between
+        parts = [table.slice(c.events_start - start, c.n_events) for c in commits]
+        return pa.concat_tables(parts)
+
+    def keys(self, ids: Ids) -> list[str]:
+        """Return the keys of records."""
+        return self.store.payload.take(ids, ["key"])["key"].to_pylist()
+
+    def find(self, keys: Sequence[str], version: int) -> Ids:
+        """Return the record id of each key, -1 where no record of that version has or had it."""
+        view = self.view(version)
+        wanted = key_hashes(pa.array(list(keys), pa.string()))
+        hashes = self.store.column("key_hash", len(view))
+        hit = np.flatnonzero(np.isin(hashes, wanted) & view.known)
+        by_key = dict(zip(self.keys(hit), hit.tolist(), strict=True))
+        return np.array([by_key.get(k, -1) for k in keys], np.int64)
+
+    def id_of(self, key: str, version: int) -> int:
+        """Return the id of one key; NotFound suggests the nearest among some keys."""
+        found = int(self.find([key], version)[0])
+        if found < 0:
+            some = np.flatnonzero(self.view(version).known)[:5000]
+            raise NotFound(f"no record {key!r} in version {version}. {did_you_mean(key, self.keys(some), limit=5)}")
+        return found
+
+    def column(self, name: str, version: int) -> npt.NDArray[Any]:
+        """Return a store column for every row of a version's view."""
+        return self.store.column(name, len(self.view(version)))
+
+    def children(self, ids: Ids, version: int) -> tuple[Ids, Ids]:
+        """Return (child, parent) for the living records that derive from `ids`."""
+        view = self.view(version)
+        parent = self.store.column("parent", len(view))
+        if not self._derives(parent):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        child = np.flatnonzero(np.isin(parent, ids) & view.known & (parent >= 0))
+        return child, parent[child]
+
+    def _derives(self, parent: npt.NDArray[np.int64]) -> bool:
+        return any(c.meta.get("derived") for c in self.log.commits) and bool((parent >= 0).any())
+
+    def _replay(self, start: View, version: int) -> View:
+        view = start
+        todo = self.log.commits[start.version + 1 : version + 1]
+        for commit in todo:
+            if commit.n_added or view is start:
+                n = commit.payload_start + commit.n_added + commit.n_revised
+                label0 = split0 = np.empty(0)
+                if commit.n_added:
+                    born = slice(commit.payload_start, commit.payload_start + commit.n_added)
+                    split0 = self.store.column("split0", n)[born]
+                    label0 = self.store.column("label0", n)[born] if self.schema.label.kind != "classes" else label0
+                view = view.grown(commit, label0, split0)
+        table = self.events(start.version, version, _APPLY)
+        if table.num_rows:
+            known = {c.txn for c in todo}
+            seen = set(np.unique(table["txn"].to_numpy()).tolist())
+            if not seen <= known:
+                raise Damaged(
+                    f"{self.path}: the events of versions {start.version + 1} to {version} are not those of the log; restore events.lance"
+                )
+            ids = table["record_id"].to_numpy()
+            if int(ids.max()) >= len(view) or int(ids.min()) < 0:
+                raise Damaged(
+                    f"{self.path}: an event speaks of record {int(ids.max())} of {len(view)}; restore events.lance from a backup"
+                )
+            view = view.applied(table)
+        return replace(view, version=version).frozen()
+
+    def _folder(self, version: int) -> Path:
+        # by txn: branches that share a version share its checkpoint
+        return self.path / "checkpoints" / f"{self.log.commits[version].txn:016x}"
+
+    def _saved(self) -> list[int]:
+        folder = self.path / "checkpoints"
+        names = {p.name for p in folder.iterdir()} if folder.is_dir() else set[str]()
+        return [c.version for c in self.log.commits if f"{c.txn:016x}" in names]
+
+    def _load(self, version: int) -> View | None:
+        try:
+            return View.load(self._folder(version), self.schema.label)
+        except (OSError, ValueError):  # half-written by a power cut: a cache, so it is built again
+            shutil.rmtree(self._folder(version), ignore_errors=True)
+            return None

@@ -1,0 +1,176 @@
+"""One version of a dataset as columns in memory: row i is record i."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tilth.changes import Field, Op
+from tilth.dataset.log import Commit, fsync_folder
+from tilth.dataset.schema import SPLITS, LabelType
+
+__all__ = ["ANSWERED", "FREE", "PENDING", "View"]
+
+FREE, PENDING, ANSWERED = 0, 1, 2
+
+_ARRAYS = ("known", "alive", "label", "weight", "split", "payload", "asked")
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What version `version` says of every record, as read-only arrays of one length n.
+
+    `known` bool: it is or was a record. `alive` bool: it is part of the data. `label`: int32 codes (-1 = none) for one class, int64 rows of the labels table (-1 = none)
+    for several, float64 (NaN = none) for a number. `weight` float32. `split` int8: position in `SPLITS`. `payload` int64: the payload
+    row that holds its content. `asked` int8: 0 free, 1 a question is pending, 2 answered by an annotator (verified).
+    Rows that are not records (another content of a record, what a crashed writer left) are never alive.
+    """
+
+    version: int
+    kind: LabelType
+    known: npt.NDArray[np.bool_]
+    alive: npt.NDArray[np.bool_]
+    label: npt.NDArray[Any]
+    weight: npt.NDArray[np.float32]
+    split: npt.NDArray[np.int8]
+    payload: npt.NDArray[np.int64]
+    asked: npt.NDArray[np.int8]
+    labels_spent: int = 0
+    cost: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.alive)
+
+    @staticmethod
+    def empty(kind: LabelType) -> "View":
+        """Return the view before the first version."""
+        none = {"class": np.empty(0, np.int32), "classes": np.empty(0, np.int64), "number": np.empty(0, np.float64)}[
+            kind.kind
+        ]
+        flags, small, wide = np.empty(0, bool), np.empty(0, np.int8), np.empty(0, np.int64)
+        return View(-1, kind, flags, flags, none, np.empty(0, np.float32), small, wide, small)
+
+    @property
+    def labeled(self) -> npt.NDArray[np.bool_]:
+        """bool[n]: has a label (alive or not)."""
+        return ~np.isnan(self.label) if self.kind.kind == "number" else self.label >= 0
+
+    def among(self, split: str) -> npt.NDArray[np.bool_]:
+        """bool[n]: alive and in that split."""
+        return self.alive & (self.split == SPLITS.index(split))
+
+    @property
+    def train(self) -> npt.NDArray[np.bool_]:
+        """bool[n]: alive, in train, labelled or not."""
+        return self.among("train")
+
+    @property
+    def pool(self) -> npt.NDArray[np.bool_]:
+        """bool[n]: alive, in train, without a label, and nobody is or was asked about it."""
+        return self.train & ~self.labeled & (self.asked == FREE)
+
+    def grown(self, commit: Commit, label0: npt.NDArray[Any], split0: npt.NDArray[np.int8]) -> "View":
+        """Return a copy that has room for the payload rows of a commit, its new records born."""
+        rows, start, n = len(self), commit.payload_start, commit.payload_start + commit.n_added + commit.n_revised
+        if n <= rows:
+            return replace(self, version=commit.version, **{name: getattr(self, name).copy() for name in _ARRAYS})
+
+        def longer(old: npt.NDArray[Any], fill: Any) -> npt.NDArray[Any]:
+            new = np.full(n, fill, old.dtype)
+            new[:rows] = old
+            return new
+
+        view = replace(
+            self,
+            version=commit.version,
+            known=longer(self.known, False),
+            alive=longer(self.alive, False),
+            label=longer(self.label, np.nan if self.kind.kind == "number" else -1),
+            weight=longer(self.weight, 1.0),
+            split=longer(self.split, 0),
+            payload=np.concatenate([self.payload, np.arange(rows, n)]),
+            asked=longer(self.asked, FREE),
+        )
+        born = slice(start, start + commit.n_added)
+        view.known[born] = True
+        view.alive[born] = True
+        view.split[born] = split0
+        if (
+            self.kind.kind != "classes"
+        ):  # several classes: the commit wrote a `set` event with the row of the labels table
+            view.label[born] = label0
+        return view
+
+    def applied(self, events: pa.Table) -> "View":
+        """Apply events in their order to the arrays, in place, and return the view with its counts moved on; last event wins."""
+        ids = events["record_id"].to_numpy()
+        op = events["op"].to_numpy()
+        field = events["field"].to_numpy()
+        new = events["new_num"].to_numpy()
+
+        born = (op == Op.ADD) | (op == Op.REMOVE)
+        self.alive[ids[born]] = op[born] == Op.ADD
+        for which, array in (
+            (Field.LABEL, self.label),
+            (Field.WEIGHT, self.weight),
+            (Field.SPLIT, self.split),
+            (Field.PAYLOAD, self.payload),
+        ):
+            hit = (op == Op.SET) & (field == which)
+            if hit.any():
+                array[ids[hit]] = new[hit].astype(array.dtype)
+        talk = op >= Op.ASK
+        if not talk.any():
+            return self
+        state = np.array([FREE, FREE, FREE, PENDING, ANSWERED, FREE], np.int8)[op[talk]]
+        # an answer stands whatever is asked or withdrawn after it
+        self.asked[ids[talk]] = np.where(self.asked[ids[talk]] == ANSWERED, ANSWERED, state)
+        self.asked[ids[op == Op.ANSWER]] = ANSWERED
+        answers = op == Op.ANSWER
+        cost = events["cost"].to_numpy()[answers]
+        return replace(
+            self, labels_spent=self.labels_spent + int(answers.sum()), cost=self.cost + float(np.nansum(cost))
+        )
+
+    def frozen(self) -> "View":
+        """Make the arrays read-only."""
+        for name in _ARRAYS:
+            getattr(self, name).flags.writeable = False
+        return self
+
+    def save(self, folder: Path, *, sync: bool) -> None:
+        """Write the arrays as a checkpoint: a cache, from which later versions are built sooner."""
+        if folder.exists():
+            return
+        part = folder.with_name(f".{folder.name}.part{id(self)}")
+        part.mkdir(parents=True)
+        arrays = {name: getattr(self, name) for name in _ARRAYS} | {
+            "counts": np.array([self.version, self.labels_spent, self.cost])
+        }
+        for name, array in arrays.items():
+            with (part / f"{name}.npy").open("wb") as file:
+                np.save(file, array, allow_pickle=False)
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
+        try:
+            part.rename(folder)
+        except OSError:  # another process wrote the same checkpoint
+            for file in part.iterdir():
+                file.unlink()
+            part.rmdir()
+            return
+        if sync:
+            fsync_folder(folder)
+            fsync_folder(folder.parent)
+
+    @staticmethod
+    def load(folder: Path, kind: LabelType) -> "View":
+        """Read a checkpoint; its arrays are memory-mapped."""
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
+        version, spent, cost = np.load(folder / "counts.npy", allow_pickle=False).tolist()
+        return View(int(version), kind, labels_spent=int(spent), cost=cost, **arrays)

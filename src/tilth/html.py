@@ -1,0 +1,29 @@
+"""Static, escaped HTML for notebooks: a titled table, no script."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+__all__ = ["table"]
+
+
+def table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]], *, note: str = "") -> str:
+    """Return a titled HTML table; every cell is escaped, numbers stand to the right.
+
+    >>> table("<t>", ["a"], [[1]])
+    '<div><strong>&lt;t&gt;</strong><table><tr><th>a</th></tr><tr><td style="text-align:right">1</td></tr></table></div>'
+    """
+
+    def cell(value: Any) -> str:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return f'<td style="text-align:left">{escape(str(value))}</td>'
+        return (
+            f'<td style="text-align:right">{value:,}</td>'
+            if isinstance(value, int)
+            else f'<td style="text-align:right">{value:.4g}</td>'
+        )
+
+    top = "".join(f"<th>{escape(h)}</th>" for h in head)
+    body = "".join(f"<tr>{''.join(cell(v) for v in row)}</tr>" for row in rows)
+    tail = f"<p>{escape(note)}</p>" if note else ""
+    return f"<div><strong>{escape(title)}</strong><table><tr>{top}</tr>{body}</table>{tail}</div>"

@@ -1,0 +1,88 @@
+"""What a model said of every record: one array a kind on disk, memory-mapped."""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilth.errors import NotFound, did_you_mean
+
+__all__ = ["KINDS", "Outputs"]
+
+KINDS: Mapping[str, str] = {
+    "probabilities": "the trained model's probability of each class (for a number: its prediction), every record",
+    "out_of_fold_probabilities": "the same of labelled training records, by a model that never saw them or their relatives",
+    "probe_probabilities": "the same as out-of-fold, by the probe instead of the model",
+    "embeddings": "the trained model's embedding of every record (its features where it gives none)",
+}
+"""What a signal or metric may need of the trained model's state."""
+
+
+class Outputs:
+    """The arrays of one model in `outputs/<ref>/`: `ids` names the records, in the order of the columns of each array.
+
+    Probabilities are stored column-major, float32 [k, n], because every signal works class by class: opening 1M x 10 costs 3 ms and
+    no memory; embeddings are float32 [n, d]. A record without a value has NaN.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ref = folder.name
+
+    @cached_property
+    def ids(self) -> npt.NDArray[np.int64]:
+        """int64[n]: the records spoken of, ascending."""
+        return self._load("ids")
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """Which model, seed and data it was, and how long fitting took."""
+        return json.loads((self.folder / "about.json").read_text(encoding="utf-8"))
+
+    @property
+    def kinds(self) -> set[str]:
+        """Which kinds there are."""
+        return {p.stem for p in self.folder.glob("*.npy")} - {"ids"}
+
+    def get(self, kind: str) -> npt.NDArray[np.float32]:
+        """Return the array of a kind; NotFound says which there are."""
+        if not (self.folder / f"{kind}.npy").exists():
+            raise NotFound(
+                f"model {self.ref} has no {kind}. {did_you_mean(kind, sorted(self.kinds))} Train with needs={{{kind!r}}}"
+            )
+        return self._load(kind)
+
+    def has(self, *kinds: str) -> bool:
+        """Whether all these kinds are there."""
+        return all((self.folder / f"{kind}.npy").exists() for kind in kinds)
+
+    def add(self, kind: str, array: npt.NDArray[Any]) -> None:
+        """Write one kind; it appears whole or not at all."""
+        part = self.folder / f".{kind}.{os.getpid()}.part"
+        with part.open("wb") as file:
+            np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+        part.replace(self.folder / f"{kind}.npy")
+
+    @staticmethod
+    def create(folder: Path, ids: npt.NDArray[np.int64], about: Mapping[str, Any]) -> "Outputs":
+        """Make the folder with its ids; one that is there already is returned as it is."""
+        if not folder.exists():
+            part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
+            part.mkdir(parents=True)
+            np.save(part / "ids.npy", ids, allow_pickle=False)
+            (part / "about.json").write_text(json.dumps(about, sort_keys=True), encoding="utf-8")
+            try:
+                part.rename(folder)
+            except OSError:  # another process was first; its folder says the same
+                shutil.rmtree(part, ignore_errors=True)
+        return Outputs(folder)
+
+    def _load(self, kind: str) -> Any:
+        return np.load(self.folder / f"{kind}.npy", mmap_mode="r", allow_pickle=False)

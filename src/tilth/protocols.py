@@ -1,0 +1,116 @@
+"""All that a user may bring: models and annotators. Functions and values, never a subclass.
+
+The exams in `tilth.testing` (`check_model`, `check_annotator`) tell whether what you brought keeps the promises below.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+__all__ = ["Annotator", "Answers", "Fitted", "Model", "Task"]
+
+Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the labels of a dataset mean to a model.
+
+    >>> Task("class", ("cat", "dog")).outputs
+    2
+
+    `kind`: `"class"` (one of `classes`; y is `int64[n]`, codes into `classes`), `"classes"` (any of `classes`; y is
+    `float32[n, k]` of 0 and 1) or `"number"` (y is `float64[n]`).
+    """
+
+    kind: str
+    classes: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """How many columns a prediction has: one a class, or 1 for a number."""
+        return len(self.classes) if self.kind != "number" else 1
+
+
+class Fitted(Protocol):
+    """A trained model: what `Model.fit` returns."""
+
+    def predict(self, features: pa.Table) -> Floats:
+        """Return `float[n, k]`: a probability a class (rows sum to 1 for kind "class"), or `float[n, 1]` predicted numbers."""
+        ...
+
+    def embed(self, features: pa.Table) -> npt.NDArray[np.float32]:
+        """Return `float32[n, d]`; called only where the model's `gives` names "embeddings"."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted model into an existing empty folder, without pickle."""
+        ...
+
+
+@runtime_checkable
+class Model(Protocol):
+    """How to train: a value that is described by `spec` and turns records into a `Fitted`.
+
+    Equal `spec`, equal records (in the given order) and equal `seed` must give equal predictions: results are cached by it.
+    """
+
+    @property
+    def gives(self) -> frozenset[str]:
+        """What it can tell beside predictions: a subset of {"embeddings"}."""
+        ...
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """JSON that describes it completely; `{"model": "module:Class", ...}`, and `Class.from_spec(spec)` rebuilds it."""
+        ...
+
+    def fit(self, features: pa.Table, y: npt.NDArray[Any], weight: Floats, *, task: Task, seed: int) -> Fitted:
+        """Train from scratch on n >= 1 records (user columns in `features`, row for row with `y` and `weight`)."""
+        ...
+
+    def load(self, folder: Path, *, task: Task) -> Fitted:
+        """Read back what `Fitted.save` wrote; must refuse whatever it would have to unpickle."""
+        ...
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What an annotator said: parallel columns, one row an answer; several rows may answer one record.
+
+    `records`: `int64[n]` record ids. `labels`: n labels in the dataset's own terms (class name, list of names, number);
+    None = could not tell. `annotators`: n names. `costs`: `float64[n]`, in whatever unit the annotator is paid.
+    """
+
+    records: npt.NDArray[np.int64]
+    labels: Sequence[Any]
+    annotators: Sequence[str]
+    costs: npt.NDArray[np.float64]
+
+
+@runtime_checkable
+class Annotator(Protocol):
+    """Who answers questions: at once (an `Oracle`) or later (people, by way of the inbox)."""
+
+    @property
+    def name(self) -> str:
+        """How it is called in the history of a record."""
+        ...
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """JSON that describes it; `{"annotator": "module:Class", ...}`, and `Class.from_spec(spec)` rebuilds it."""
+        ...
+
+    def answer(self, dataset: Any, records: npt.NDArray[np.int64], *, question: str, votes: int) -> Answers | None:
+        """Return the answers known now for `records` (ids in `dataset`, a read-only `Dataset`), or None while none is there.
+
+        Must be a pure function of (record keys, question, votes): a question that is asked again after a crash gets the same answers.
+        `question` is the key of the question, unique within a run.
+        """
+        ...

@@ -1,0 +1,57 @@
+"""The training process of a run: `python -m tilth.runs.child` reads requests as JSON lines and answers in kind.
+
+A process of its own, so that training can be stopped by killing it, a crash or a lack of memory in it does not take the run with it, and
+the libraries stay loaded between rounds. It ends when its standard input closes, that is, when its parent is gone.
+"""
+
+import json
+import os
+import signal
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+from tilth.algebra import from_json
+from tilth.dataset import Dataset
+from tilth.errors import TilthError
+from tilth.functions import load_file
+from tilth.training import train
+
+__all__ = ["main", "serve"]
+
+
+def serve(request: dict[str, Any]) -> dict[str, Any]:
+    """Carry one request out: load the user's file, open the dataset at the version, train."""
+    if request["source"]:
+        load_file(Path(request["source"]))
+    place = request["dataset"]
+    dataset = Dataset.open(
+        place["path"], branch=place["branch"], version=request["version"], durability=place["durability"]
+    )
+    model, probe = from_json(request["model"]), from_json(request["probe"])
+    return train(dataset, model, probe, needs=request["needs"], seed=request["seed"], keep=request["keep"])
+
+
+def main() -> None:
+    """Answer requests until the parent is gone."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C goes to the whole group; the parent decides what to do with it
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a model prints must not be taken for an answer
+    warnings.simplefilter("default")
+    for line in sys.stdin:
+        try:
+            answer = {"ok": serve(json.loads(line))}
+        except TilthError as error:
+            answer = {"error": str(error), "kind": type(error).__name__}
+        except Exception as error:  # noqa: BLE001  a user's model may raise anything; it is reported to the run with its traceback
+            answer = {"error": f"{type(error).__name__}: {error}", "kind": "", "trace": traceback.format_exc()}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

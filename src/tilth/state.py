@@ -1,0 +1,122 @@
+"""`State`: all that a decision may look at. Everything in Tilth is a function of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilth.dataset import Dataset
+from tilth.dataset.schema import SPLITS
+from tilth.dataset.view import View
+from tilth.errors import UsageError
+from tilth.outputs import Outputs
+
+__all__ = ["Round", "State"]
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one finished round was: the version and model it judged, its metrics, and what each rule did.
+
+    `metrics` are on the valid split, `test` on the test split (reported, never read by a decision).
+    """
+
+    round: int
+    version: int
+    model: str
+    metrics: Mapping[str, float]
+    test: Mapping[str, float]
+    labels_spent: int
+    cost: float
+    rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A dataset at a version, what the trained model said of it, the rounds so far, and a seed.
+
+    It is five small values (branch, version, model ref, rounds, seed) and rebuilds the rest from disk. Arrays are aligned to the
+    dataset's view: position i is record i. A record that the model has not seen yet has NaN, which no selector ever chooses.
+    """
+
+    dataset: Dataset
+    outputs: Outputs | None = None
+    rounds: tuple[Round, ...] = ()
+    seed: int = 0
+    memo: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    """Quantities that were computed on this state, by their text, so that none is computed twice."""
+
+    @cached_property
+    def view(self) -> View:
+        """The columns of the dataset's version."""
+        return self.dataset.view
+
+    @property
+    def round(self) -> int:
+        """The number of finished rounds."""
+        return len(self.rounds)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class list, empty for numbers."""
+        return self.dataset.schema.label.classes
+
+    def __len__(self) -> int:
+        return len(self.view)
+
+    def output(self, kind: str) -> npt.NDArray[np.float32]:
+        """Return an output of the model aligned to the view: float32 [k, n] (embeddings: [n, d]), NaN where it said nothing."""
+        found = self.memo.get(f"output:{kind}")
+        if found is None:
+            if self.outputs is None:
+                raise UsageError(
+                    f"no model has been trained yet, so there are no {kind}; train first, or use data-only signals"
+                )
+            found = self.memo[f"output:{kind}"] = self._aligned(self.outputs.get(kind), rows=kind == "embeddings")
+        return found
+
+    @property
+    def probabilities(self) -> npt.NDArray[np.float32]:
+        """float32 [k, n]: `output("probabilities")`."""
+        return self.output("probabilities")
+
+    @cached_property
+    def predicted(self) -> npt.NDArray[np.int32]:
+        """int32 [n]: the most probable class, -1 where the model said nothing; ties go to the first class."""
+        p = self.probabilities
+        best = np.zeros(p.shape[1], np.int32)
+        top = np.array(p[0])
+        for k in range(1, len(p)):
+            better = p[k] > top
+            best[better] = k
+            np.copyto(top, p[k], where=better)
+        best[np.isnan(top)] = -1
+        return best
+
+    def judged(self, split: str) -> npt.NDArray[np.int64]:
+        """int64: the labelled living records of a split that the model has spoken of; metrics are computed on these."""
+        if split not in SPLITS:
+            raise UsageError(f"no split {split!r}; there is {', '.join(SPLITS)}")
+        mask = self.view.among(split) & self.view.labeled
+        if self.outputs is not None:
+            mask &= ~np.isnan(self.probabilities[0])
+        return np.flatnonzero(mask)
+
+    def _aligned(self, array: npt.NDArray[np.float32], *, rows: bool) -> npt.NDArray[np.float32]:
+        assert self.outputs is not None
+        ids, n = self.outputs.ids, len(self.view)
+        if len(ids) == n and (n == 0 or int(ids[-1]) == n - 1):
+            return array
+        ids = np.asarray(ids)
+        keep = ids < n
+        full = np.full((n, array.shape[1]) if rows else (len(array), n), np.nan, np.float32)
+        if rows:
+            full[ids[keep]] = array[keep]
+        else:
+            for k in range(len(array)):
+                full[k, ids[keep]] = array[k][keep]
+        return full

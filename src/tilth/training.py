@@ -1,0 +1,170 @@
+"""Train a model on a version of a dataset and write down what it says of every record, once for equal data, model and seed."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tilth.compute.folds import out_of_fold
+from tilth.dataset import Dataset
+from tilth.dataset.splits import draw
+from tilth.errors import UsageError
+from tilth.outputs import KINDS, Outputs
+from tilth.protocols import Fitted, Model
+
+__all__ = ["model_ref", "train"]
+
+Ids = npt.NDArray[np.int64]
+
+_CHUNK = 65_536
+"""Records predicted at once: bounds the memory of features that must be decoded."""
+
+
+def model_ref(dataset: Dataset, model: Model, probe: Model, *, seed: int) -> str:
+    """Return the name of a trained model: a hash of its spec, the data it is trained on and speaks of, and the seed.
+
+    Ids and versions do not enter, so a reverted commit and a step that is run again find the model that is there.
+    """
+    spec = json.dumps([dict(model.spec), dict(probe.spec), seed], sort_keys=True)
+    return hashlib.sha256(f"{spec}\\n{dataset.digest(asked=False)}".encode()).hexdigest()[:16]
+
+
+def train(
+    dataset: Dataset, model: Model, probe: Model, *, needs: Iterable[str], seed: int, keep: bool = False
+) -> dict[str, Any]:
+    """Make sure that the outputs in `needs` of the model trained on a dataset's version exist; return its ref and what it took.
+
+    `dataset` must stand at a version. Trains on labelled living training records in an order drawn from their keys; speaks of every
+    living record, held-out ones included. `keep=True` saves the model itself too, for `load`. UsageError where no record has a label.
+    """
+    started = time.perf_counter()
+    ref = model_ref(dataset, model, probe, seed=seed)
+    folder = dataset.path / "outputs" / ref
+    view = dataset.view
+    ids = np.flatnonzero(view.alive)
+    wanted = (set(needs) | {"probabilities"}) & set(KINDS)
+    outputs = Outputs.create(
+        folder, ids, {"seed": seed, "model": dict(model.spec), "labelled": int((view.train & view.labeled).sum())}
+    )
+    missing = wanted - outputs.kinds
+    saved = folder / "model"
+    if missing or (keep and not saved.exists()):
+        lesson = _Lesson(dataset, seed)
+        own = {"probabilities", "embeddings"} & missing
+        if own or (keep and not saved.exists()):
+            fitted = lesson.fit(model)
+            if "probabilities" in missing:
+                outputs.add("probabilities", _predict(dataset, fitted, ids))
+            if "embeddings" in missing:
+                outputs.add("embeddings", _embed(dataset, model, fitted, ids))
+            if keep and not saved.exists():
+                _save(fitted, saved)
+        for kind, judge in (("out_of_fold_probabilities", model), ("probe_probabilities", probe)):
+            if kind in missing:
+                outputs.add(kind, lesson.out_of_fold(judge, outputs))
+    return {"ref": ref, "trained": sorted(missing), "seconds": time.perf_counter() - started}
+
+
+class _Lesson:
+    """The training records of a version, in an order that depends on their keys only."""
+
+    def __init__(self, dataset: Dataset, seed: int) -> None:
+        view = dataset.view
+        ids = np.flatnonzero(view.train & view.labeled & (view.weight > 0))
+        if len(ids) == 0:
+            raise UsageError(
+                f"{dataset!r} has no labelled record in its train split, so there is nothing to train on; "
+                "label some first (import them with labels, or ask for a random start)"
+            )
+        self.dataset, self.seed = dataset, seed
+        self.task = dataset.schema.label.task
+        self.ids = ids[np.argsort(draw(dataset.key_hash[ids], "order", seed), kind="stable")]
+        self.features = dataset.features(self.ids, dataset.schema.features)
+        self.weight = view.weight[self.ids]
+        self.y = targets(dataset, self.ids)
+
+    def fit(self, model: Model) -> Fitted:
+        return model.fit(self.features, self.y, self.weight, task=self.task, seed=self.seed)
+
+    def out_of_fold(self, model: Model, outputs: Outputs) -> npt.NDArray[np.float32]:
+        parent = self.dataset.parent
+        root = self.ids.copy()
+        while (
+            parent[root] >= 0
+        ).any():  # a derived record stays in its source's fold, or its source's label would leak
+            root = np.where(parent[root] >= 0, parent[root], root)
+        found = out_of_fold(
+            model,
+            self.features,
+            self.y,
+            self.weight,
+            task=self.task,
+            group_hash=self.dataset.key_hash[root],
+            seed=self.seed,
+        )
+        every = np.asarray(outputs.ids)
+        full = np.full((found.shape[1], len(every)), np.nan, np.float32)
+        full[:, np.searchsorted(every, self.ids)] = found.T
+        return full
+
+
+def targets(dataset: Dataset, ids: Ids) -> npt.NDArray[Any]:
+    """Return what models learn: int64 codes [n], float32 0/1 [n, k] for several classes, or float64 numbers [n]."""
+    kind = dataset.schema.label
+    if kind.kind == "class":
+        return dataset.view.label[ids].astype(np.int64)
+    if kind.kind == "number":
+        return dataset.view.label[ids]
+    table = np.zeros((len(ids), len(kind.classes)), np.float32)
+    code = {name: i for i, name in enumerate(kind.classes)}
+    for row, names in enumerate(dataset.labels(ids)):
+        for name in names or ():
+            table[row, code[name]] = 1
+    return table
+
+
+def _chunks(dataset: Dataset, ids: Ids) -> Iterable[tuple[slice, pa.Table]]:
+    for start in range(0, len(ids), _CHUNK):
+        part = slice(start, min(start + _CHUNK, len(ids)))
+        yield part, dataset.features(ids[part], dataset.schema.features)
+
+
+def _predict(dataset: Dataset, fitted: Fitted, ids: Ids) -> npt.NDArray[np.float32]:
+    out = np.empty((dataset.schema.label.task.outputs, len(ids)), np.float32)
+    for part, features in _chunks(dataset, ids):
+        out[:, part] = fitted.predict(features).T
+    return out
+
+
+def _embed(dataset: Dataset, model: Model, fitted: Fitted, ids: Ids) -> npt.NDArray[np.float32]:
+    if "embeddings" in model.gives:
+        return np.concatenate([fitted.embed(features) for _, features in _chunks(dataset, ids)])
+    kinds = {c.name: c.kind for c in dataset.schema.columns if not c.hidden}
+    if not set(kinds.values()) <= {"vector", "number", "integer"}:
+        odd = [name for name, kind in kinds.items() if kind not in ("vector", "number", "integer")]
+        raise UsageError(
+            f"{model!r} gives no embeddings, and the columns {', '.join(odd)} are no numbers that could stand for them; give SklearnModel(..., embed=STEP)"
+        )
+    return np.concatenate([_numbers(features) for _, features in _chunks(dataset, ids)])
+
+
+def _numbers(features: pa.Table) -> npt.NDArray[np.float32]:
+    parts: list[npt.NDArray[np.float32]] = []
+    for column in features.columns:
+        values = column.combine_chunks()
+        flat = values.flatten() if pa.types.is_fixed_size_list(values.type) else values
+        parts.append(flat.to_numpy(zero_copy_only=False).astype(np.float32).reshape(features.num_rows, -1))
+    return np.concatenate(parts, axis=1)
+
+
+def _save(fitted: Fitted, folder: Path) -> None:
+    part = folder.with_name(f".{folder.name}.{time.monotonic_ns()}.part")
+    part.mkdir()
+    fitted.save(part)
+    part.rename(folder)

@@ -1,0 +1,407 @@
+"""`Workflow`, and the one loop that runs it: train, evaluate, and for each rule propose, commit, judge."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from tilth.algebra import Condition, Metric, Quantity, Value, from_json, to_json
+from tilth.changes import Changes, Op, Question, events
+from tilth.dataset import Dataset
+from tilth.errors import Parked, TilthError, UsageError
+from tilth.functions import find
+from tilth.html import table
+from tilth.labeling.consensus import answered
+from tilth.metrics import accuracy, rmse
+from tilth.metrics.compare import paired
+from tilth.outputs import Outputs
+from tilth.protocols import Model
+from tilth.rules import Gate, Rule, named
+from tilth.state import Round, State
+
+__all__ = ["Context", "Outcome", "Workflow", "commit", "evaluate", "judge", "loop", "propose"]
+
+DEFAULT_PROBE = {"model": "tilth.integrations.probe:Probe"}
+
+
+@dataclass(frozen=True, eq=False)
+class Workflow:
+    """A dataset, a model, the rules that change the data, and when to stop.
+
+    `rules` run in the given order in every round; `until` is looked at after each training; `report`: metrics shown for every round
+    (default accuracy, or rmse for numbers); `probe`: the model by which label quality is judged (default: random forest and nearest
+    neighbours); `seed`: every draw follows from it. Held-out records are never chosen by a rule. UsageError names the part that is wrong.
+    """
+
+    dataset: Dataset
+    model: Model
+    rules: Mapping[str, Rule]
+    until: Condition
+    report: tuple[Quantity, ...] = ()
+    probe: Model | None = None
+    seed: int = 0
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.dataset, Dataset):
+            raise UsageError(f"Workflow(dataset={self.dataset!r}): a Dataset, such as Dataset.open(path)")
+        if not isinstance(self.model, Model):
+            raise UsageError(
+                f"Workflow(model={self.model!r}): a model such as SklearnModel(estimator), got {type(self.model).__name__}"
+            )
+        object.__setattr__(self, "rules", named(self.rules))
+        if not isinstance(self.until, Condition) or self.until.per_record:
+            raise UsageError(
+                f"Workflow(until={self.until!r}): a condition on the whole state, such as (accuracy() >= 0.95) | (rounds() >= 20)"
+            )
+        kind = self.dataset.schema.label.kind
+        if not self.report:
+            object.__setattr__(self, "report", (rmse() if kind == "number" else accuracy(),))
+        if self.probe is None:
+            object.__setattr__(self, "probe", find(DEFAULT_PROBE["model"])())
+        for where, value in self.parts():
+            for part in value.walk():
+                tasks = getattr(part, "tasks", None)
+                if tasks is not None and kind not in tasks:
+                    raise UsageError(
+                        f"{where}: {part!r} is for labels of kind {', '.join(sorted(tasks))}, those of {self.dataset.name!r} are of kind {kind!r}"
+                    )
+
+    def parts(self) -> Iterable[tuple[str, Value]]:
+        """Yield every value in it with the name of its place."""
+        for name, rule in self.rules.items():
+            yield f"rule {name!r}", rule
+        yield "until", self.until
+        for quantity in self.report:
+            yield "report", quantity
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What it reads of the model's state in all: only this is computed."""
+        return frozenset({"probabilities"}).union(*(value.needs for _, value in self.parts()))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON: enough to go on with it in another process."""
+        return {
+            "dataset": {
+                "path": str(self.dataset.path.resolve()),
+                "branch": self.dataset.branch_name,
+                "durability": self.dataset.durability,
+            },
+            "model": to_json(self.model),
+            "rules": {name: rule.to_json() for name, rule in self.rules.items()},
+            "until": self.until.to_json(),
+            "report": [q.to_json() for q in self.report],
+            "probe": to_json(self.probe),
+            "seed": self.seed,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Workflow":
+        """Rebuild it from JSON; the user's functions in it must be importable."""
+        place = data["dataset"]
+        return cls(
+            dataset=Dataset.open(place["path"], branch=place["branch"], durability=place["durability"]),
+            model=from_json(data["model"]),
+            rules={name: from_json(rule) for name, rule in data["rules"].items()},
+            until=from_json(data["until"]),
+            report=tuple(from_json(q) for q in data["report"]),
+            probe=from_json(data["probe"]),
+            seed=data["seed"],
+            name=data["name"],
+        )
+
+    def spec_hash(self) -> str:
+        """Return a hash of all that decides what it does; where the dataset lies does not enter."""
+        spec = self.to_json() | {"dataset": self.dataset.branch_name}
+        return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
+
+    def state(self, version: int, model: str | None, rounds: Iterable[Round] = ()) -> State:
+        """Return the state of the dataset at a version with a trained model's outputs."""
+        outputs = Outputs(self.dataset.path / "outputs" / model) if model else None
+        return State(self.dataset.at(version), outputs, tuple(rounds), self.seed)
+
+    def __repr__(self) -> str:
+        rules = "".join(f"\n        {json.dumps(name)}: {rule!r}," for name, rule in self.rules.items())
+        return f"Workflow(\n    dataset={self.dataset!r},\n    model={self.model!r},\n    rules={{{rules}\n    }},\n    until={self.until!r},\n)"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ["model", repr(self.model)],
+            *[[f"rule {name}", repr(rule)] for name, rule in self.rules.items()],
+            ["until", repr(self.until)],
+        ]
+        return table(f"Workflow on {self.dataset!r}", ["part", "value"], rows)
+
+
+# -- the verbs: each works on JSON-sized values and is safe to run again ------------------------------------------------
+
+
+def evaluate(workflow: Workflow, version: int, model: str, rounds: tuple[Round, ...]) -> dict[str, Any]:
+    """Return the metrics of a trained model, and whether the workflow is done."""
+    state = workflow.state(version, model, rounds)
+    yes = workflow.until.holds(state)
+    shown = {q for _, value in workflow.parts() for q in value.walk() if isinstance(q, Metric)} | set(workflow.report)
+    return {
+        "metrics": {repr(q): float(np.asarray(q.value(state))) for q in sorted(shown, key=repr)},
+        "test": {repr(q): q.on(state, "test") for q in workflow.report if isinstance(q, Metric)},
+        "labels_spent": state.view.labels_spent,
+        "cost": state.view.cost,
+        "done": yes,
+        "why": getattr(workflow.until, "explain", lambda _: repr(workflow.until))(state),
+    }
+
+
+def propose(
+    workflow: Workflow, name: str, version: int, model: str, rounds: tuple[Round, ...], folder: Path
+) -> dict[str, Any]:
+    """Let a rule choose records and say what it would change; the changes go to `folder`, nothing else is written."""
+    rule = workflow.rules[name]
+    state = workflow.state(version, model, rounds)
+    try:
+        if rule.when is not None and not rule.when.holds(state):
+            return {"n": 0, "why": f"not when {getattr(rule.when, 'explain', lambda _: repr(rule.when))(state)}"}
+        chosen = rule.select.choose(state)
+        found = rule.do.propose(chosen, state)
+    except TilthError as error:
+        error.args = (f"Rule {name!r}: {error}", *error.args[1:])
+        raise
+    if isinstance(found, Question):
+        if len(found.records) == 0:
+            return {"n": 0, "why": f"nothing to ask: {chosen.reason}"}
+        asked = events(
+            Op.ASK,
+            found.records,
+            actor=found.by.name,
+            reason=found.reason,
+            signal=found.signal,
+            score=found.score,
+            model=model,
+        )
+        Changes(asked).save(folder)
+        return {"n": len(found.records), "why": found.reason, "asks": True, "votes": found.votes}
+    if found.count == 0:
+        return {"n": 0, "why": f"nothing to change: {chosen.reason}"}
+    found.save(folder)
+    return {"n": found.count, "why": chosen.reason}
+
+
+def commit(workflow: Workflow, folder: Path, *, key: str, base: int, **about: Any) -> dict[str, Any]:
+    """Make a rule's proposed changes the next version, exactly once a key."""
+    done = workflow.dataset.commit(Changes.load(folder), key=key, base=base, on_conflict="skip", **about)
+    return {"version": done.version, "conflicts": done.meta.get("conflicts", 0)}
+
+
+def answer(
+    workflow: Workflow, name: str, folder: Path, *, key: str, base: int, votes: int, **about: Any
+) -> dict[str, Any] | None:
+    """Take the annotator's answers to a question and commit them; None while there are none."""
+    rule = workflow.rules[name]
+    asked = Changes.load(folder).events
+    dataset = workflow.dataset.at(base)
+    annotator = getattr(rule.do, "by")
+    found = annotator.answer(dataset, asked["record_id"].to_numpy(), question=key, votes=votes)
+    if found is None:
+        return None
+    changes = answered(dataset, found, reason=asked["reason"][0].as_py())
+    done = workflow.dataset.commit(changes, key=key, base=base, on_conflict="skip", **about)
+    return {"version": done.version, "n": len(found.labels), "conflicts": done.meta.get("conflicts", 0)}
+
+
+def judge(workflow: Workflow, gate: Gate, before: tuple[int, str], after: tuple[int, str]) -> dict[str, Any]:
+    """Compare the models trained without and with a rule's changes on the valid split; keep where the gain reaches the margin."""
+    a, b = workflow.state(*before), workflow.state(*after)
+    gain, error = paired(gate.improves, a, b)
+    margin = error if gate.by is None else gate.by
+    old, new = float(gate.improves.value(a)), float(gate.improves.value(b))
+    return {
+        "before": old,
+        "after": new,
+        "gain": gain,
+        "standard_error": error,
+        "margin": margin,
+        "kept": bool(gain >= margin),
+    }
+
+
+# -- the loop -----------------------------------------------------------------------------------------------------------
+
+
+class Context(Protocol):
+    """What an engine gives to the loop: durable steps, training, a folder, and someone who listens."""
+
+    run: str
+    folder: Path
+
+    async def step(self, key: str, call: Callable[[], Any]) -> Any:
+        """Run `call` (returns JSON) once a key: a step that has finished before returns what it returned then."""
+        ...
+
+    async def train(self, key: str, workflow: Workflow, version: int, *, keep: bool) -> dict[str, Any]:
+        """Train on a version as a step."""
+        ...
+
+    def workflow(self, spec: str) -> Workflow:
+        """Return the workflow of a spec hash: the one at hand, or an earlier one that a round was begun with."""
+        ...
+
+    def tell(self, event: Mapping[str, Any]) -> None:
+        """Say what is going on; nothing may depend on it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: the final version and model, every round, and why it stopped."""
+
+    version: int
+    model: str
+    rounds: tuple[Round, ...]
+    why: str
+    final: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+async def loop(given: Workflow, ctx: Context) -> Outcome:
+    """Run a workflow: train, evaluate, until? -> each rule: when? select, do, commit, gate -> next round."""
+    rounds: tuple[Round, ...] = ()
+    resting: dict[str, int] = {}
+    refused: set[str] = set()
+    while True:
+        began = time.perf_counter()
+        r = len(rounds)
+
+        def pin() -> dict[str, Any]:
+            return {"spec": given.spec_hash(), "version": given.dataset.version}
+
+        start = await ctx.step(f"r{r}/start", pin)
+        workflow = ctx.workflow(start["spec"])
+        version: int = start["version"]
+        ctx.tell({"what": "round", "round": r, "version": version})
+        trained = await ctx.train(f"r{r}/train", workflow, version, keep=True)
+        model: str = trained["ref"]
+        found = await ctx.step(f"r{r}/evaluate", lambda v=version, m=model, w=workflow, h=rounds: evaluate(w, v, m, h))
+        this = Round(r, version, model, found["metrics"], found["test"], found["labels_spent"], found["cost"])
+        ctx.tell({"what": "evaluated", "round": r, "version": version, **found})
+        if found["done"]:
+            return Outcome(version, model, (*rounds, this), f"done: {found['why']}", found)
+        did: dict[str, dict[str, Any]] = {}
+        base = (version, model)
+        for name, rule in workflow.rules.items():
+            if resting.get(name, -1) >= r:
+                did[name] = {"n": 0, "why": f"rests until round {resting[name] + 1}: its changes were rejected"}
+            else:
+                did[name] = await _apply(ctx, workflow, name, rule, r, model, base, rounds, refused)
+            base = did[name].pop("base", base)
+            if did[name].get("kept") is False and rule.gate is not None and not did[name].get("again"):
+                resting[name] = r + rule.gate.cooldown
+            ctx.tell({"what": "rule", "round": r, "rule": name, **did[name]})
+        rounds = (*rounds, replace(this, rules=did, seconds=time.perf_counter() - began))
+        ctx.tell({"what": "rounded", **asdict(rounds[-1])})
+        progress = any(d["n"] and (d.get("kept") is not False or "answers" in d) for d in did.values())
+        if not progress and not any(end > r for end in resting.values()):
+            return Outcome(version, model, rounds, "no rule has anything left to change", found)
+
+
+async def _apply(
+    ctx: Context,
+    workflow: Workflow,
+    name: str,
+    rule: Rule,
+    r: int,
+    model: str,
+    base: tuple[int, str],
+    rounds: tuple[Round, ...],
+    refused: set[str],
+) -> dict[str, Any]:
+    """Run one rule in one round: propose, commit or ask, then the gate."""
+    key = f"r{r}/{name}"
+    version = base[0]
+    folder = ctx.folder / "changes" / key.replace("/", "-")
+    about: dict[str, Any] = {"run": ctx.run, "round": r, "rule": name, "model": model}
+    plan = await ctx.step(f"{key}/propose", lambda: propose(workflow, name, version, model, rounds, folder))
+    if plan["n"] == 0:
+        return {"n": 0, "why": plan["why"]}
+    ctx.tell({"what": "proposed", "round": r, "rule": name, **plan})
+    out: dict[str, Any] = {"n": plan["n"], "why": plan["why"]}
+    if plan.get("asks"):
+        done = await ctx.step(
+            f"{key}/ask",
+            lambda: commit(
+                workflow, folder, key=f"{ctx.run}/{key}/ask", base=version, message=f"asked: {plan['why']}", **about
+            ),
+        )
+        asked: int = done["version"]
+
+        def drain() -> dict[str, Any]:
+            got = answer(
+                workflow,
+                name,
+                folder,
+                key=f"{ctx.run}/{key}/answers",
+                base=asked,
+                votes=plan["votes"],
+                message=plan["why"],
+                **about,
+            )
+            if got is None:
+                raise Parked(f"rule {name!r} waits for answers to {plan['n']} questions", state="waiting")
+            return got
+
+        done = await ctx.step(f"{key}/answers", drain)
+        out["answers"] = done["n"]
+    else:
+        done = await ctx.step(
+            f"{key}/commit",
+            lambda: commit(workflow, folder, key=f"{ctx.run}/{key}/commit", base=version, message=plan["why"], **about),
+        )
+    out |= {"version": done["version"], "base": (done["version"], model)}
+    if done.get("conflicts"):
+        out["conflicts"] = done["conflicts"]
+    if rule.gate is not None:
+        out |= await _gate(ctx, workflow, name, rule.gate, r, base, done["version"], refused, about)
+    return out
+
+
+async def _gate(
+    ctx: Context,
+    workflow: Workflow,
+    name: str,
+    gate: Gate,
+    r: int,
+    base: tuple[int, str],
+    version: int,
+    refused: set[str],
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Train with and without the changes, compare on valid, and undo them where they did not help enough."""
+    key = f"r{r}/{name}/gate"
+    without = await ctx.train(f"{key}/without", workflow, base[0], keep=False)
+    with_it = await ctx.train(f"{key}/with", workflow, version, keep=False)
+    verdict = await ctx.step(
+        f"{key}/judge", lambda: judge(workflow, gate, (base[0], without["ref"]), (version, with_it["ref"]))
+    )
+    ctx.tell({"what": "judged", "round": r, "rule": name, **verdict})
+    if verdict["kept"]:
+        return verdict | {"base": (version, with_it["ref"])}
+    verdict["again"] = (
+        with_it["ref"] in refused
+    )  # the same data was rejected before: to wait for better luck would never end
+    refused.add(with_it["ref"])
+
+    def undo() -> dict[str, Any]:
+        said = (
+            f"{gate!r} rejected it: {verdict['before']:.4f} -> {verdict['after']:.4f}, needs +{verdict['margin']:.4f}"
+        )
+        done = workflow.dataset.revert(
+            version, key=f"{ctx.run}/{key}/revert", hold=gate.rejected == "hold", **{**about, "message": said}
+        )
+        return {"version": done.version}
+
+    done = await ctx.step(f"{key}/revert", undo)
+    return verdict | {"base": (done["version"], without["ref"])}
