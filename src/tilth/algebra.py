@@ -1,7 +1,8 @@
 """The values that decisions are written in: signals, metrics, arithmetic on them, comparisons, and their logic.
 
-A value is frozen, prints as it was written, says what it `needs` of the model's state, and goes to JSON and back. A *quantity* is a
-number per record (`Signal`) or one number (`Metric`); compared with another it is a *condition*, per record or for the whole state.
+A value is frozen, prints as it was written, says what it `needs` of the model's state, and goes to JSON and back. A
+*quantity* is a number per record (`Signal`) or one number (`Metric`); compared with another it is a *condition*, per
+record or for the whole state.
 """
 
 import functools
@@ -13,6 +14,7 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, cast
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from tilth.errors import NotData, UsageError, did_you_mean
 from tilth.functions import find, source_hash, where
@@ -90,6 +92,11 @@ class Value:
         """Return it as JSON."""
         return {"$": self.tag} | {item.name: to_json(getattr(self, item.name)) for item in fields(cast(Any, self))}
 
+    @classmethod
+    def restore(cls, data: Mapping[str, Any]) -> "Value":
+        """Rebuild it from the parts of its JSON, which are values again."""
+        return cls(**data)
+
     def __bool__(self) -> bool:
         raise NotData(
             f"{self!r} is a value that is looked at later, in every round, so it is neither true nor false now. "
@@ -127,7 +134,8 @@ def to_json(item: Any) -> Any:
     if callable(item):
         return Function.of(item).to_json()
     raise UsageError(
-        f"{item!r} ({type(item).__name__}) cannot be stored with the run; use text, numbers, tuples, or a function at the top level of a file"
+        f"{item!r} ({type(item).__name__}) cannot be stored with the run; use text, numbers, tuples, or a function at "
+        "the top level of a file"
     )
 
 
@@ -149,7 +157,7 @@ def from_json(data: Any) -> Any:
         raise UsageError(f"{tag!r} is no value that this version of Tilth knows. {did_you_mean(tag, _VALUES)}")
     cls = _VALUES[tag]
     values = {k: from_json(v) for k, v in mapping.items() if k != "$"}
-    return cls.restore(values) if hasattr(cls, "restore") else cls(**values)  # pyright: ignore
+    return cls.restore(values)
 
 
 @dataclass(frozen=True, repr=False)
@@ -162,7 +170,8 @@ class Function(Value, tag="function"):
     >>> Function.of(lambda x: x)
     Traceback (most recent call last):
         ...
-    tilth.errors.UsageError: a lambda cannot be found again after a restart; define the function at the top level of a file
+    tilth.errors.UsageError: a lambda cannot be found again after a restart; define the function at the top level of a
+    file
     """
 
     where: str
@@ -256,7 +265,8 @@ def _operand(other: Any) -> "Quantity | float":
     if isinstance(other, Quantity) or (isinstance(other, (int, float)) and not isinstance(other, bool)):
         return other
     raise NotData(
-        f"a signal or metric goes with numbers, signals and metrics; got {other!r} ({type(other).__name__}). For equality write where(label=...)"
+        f"a signal or metric goes with numbers, signals and metrics; got {other!r} ({type(other).__name__}). For "
+        "equality write where(label=...)"
     )
 
 
@@ -326,15 +336,18 @@ class _Named(Quantity):
 class Signal(_Named, tag="signal"):
     """A number per record: State -> float[n], NaN where there is none. Made by calling a `@signal` function."""
 
+    @override
     def compute(self, state: State) -> Array:
         found = np.asarray(super().compute(state))
         if found.shape != (len(state),) or found.dtype.kind not in "fiub":
             raise UsageError(
-                f"signal {self!r} returned {found.dtype}{list(found.shape)}; a signal returns float[n], one number a record, here n = {len(state)}"
+                f"signal {self!r} returned {found.dtype}{list(found.shape)}; a signal returns float[n], one number a "
+                f"record, here n = {len(state)}"
             )
         return found if found.dtype.kind == "f" else found.astype(np.float64)
 
     @property
+    @override
     def per_record(self) -> bool:
         return True
 
@@ -345,6 +358,7 @@ class Signal(_Named, tag="signal"):
 class Metric(_Named, tag="metric"):
     """One number of a state, on the valid split. Made by calling a `@metric` function."""
 
+    @override
     def compute(self, state: State) -> float:
         return self.on(state, "valid")
 
@@ -358,6 +372,7 @@ class Metric(_Named, tag="metric"):
         return float(found)
 
     @property
+    @override
     def per_record(self) -> bool:
         return False
 
@@ -372,6 +387,7 @@ class Arithmetic(Quantity, tag="arithmetic"):
     left: Quantity | float
     right: Quantity | float
 
+    @override
     def compute(self, state: State) -> Array | float:
         with np.errstate(divide="ignore", invalid="ignore"):
             found = _OPERATORS[self.op](_of(self.left, state), _of(self.right, state))
@@ -393,7 +409,11 @@ class Condition(Value):
     """Yes or no, per record or for the whole state; & | ~ combine."""
 
     def decide(self, state: State) -> tuple[Any, Any]:
-        """Return (yes, known): bool, or bool[n]; what rests on NaN is not known, and neither it nor its negation holds."""
+        """Return (yes, known): bool, or bool[n]; neither what rests on NaN nor its negation holds."""
+        raise NotImplementedError(type(self).__name__)  # pragma: no cover  (abstract)
+
+    def explain(self, state: State) -> str:
+        """Return it with the numbers filled in, such as `recall("cat") = 0.82 < 0.9`."""
         raise NotImplementedError(type(self).__name__)  # pragma: no cover  (abstract)
 
     def holds(self, state: State) -> bool:
@@ -427,7 +447,8 @@ def _condition(other: Any) -> Condition:
     if isinstance(other, Condition):
         return other
     raise NotData(
-        f"conditions go together with conditions; got {other!r} ({type(other).__name__}). Put each comparison into brackets: (a < 1) & (b < 2)"
+        f"conditions go together with conditions; got {other!r} ({type(other).__name__}). Put each comparison into "
+        "brackets: (a < 1) & (b < 2)"
     )
 
 
@@ -439,15 +460,13 @@ class Comparison(Condition, tag="comparison"):
     left: Quantity | float
     right: Quantity | float
 
+    @override
     def decide(self, state: State) -> tuple[Any, Any]:
         left, right = _of(self.left, state), _of(self.right, state)
         return _OPERATORS[self.op](left, right), ~(np.isnan(left) | np.isnan(right))
 
+    @override
     def explain(self, state: State) -> str:
-        """Return it with the numbers filled in.
-
-        For example `recall("cat") = 0.82 < 0.9`.
-        """
         sides = [
             f"{side!r} = {_of(side, state):.4g}" if isinstance(side, Quantity) and not side.per_record else show(side)
             for side in (self.left, self.right)
@@ -466,6 +485,7 @@ class Logic(Condition, tag="logic"):
     left: Condition
     right: Condition | None
 
+    @override
     def decide(self, state: State) -> tuple[Any, Any]:
         yes, known = self.left.decide(state)
         if self.right is None:
@@ -478,13 +498,9 @@ class Logic(Condition, tag="logic"):
         sure = (known & np.asarray(yes)) | (known2 & np.asarray(yes2))
         return np.logical_or(np.asarray(yes) & known, np.asarray(yes2) & known2), (known & known2) | sure
 
+    @override
     def explain(self, state: State) -> str:
-        """Return it with the numbers filled in."""
-        texts = [
-            getattr(side, "explain", lambda _: repr(side))(state)
-            for side in (self.left, self.right)
-            if side is not None
-        ]
+        texts = [side.explain(state) for side in (self.left, self.right) if side is not None]
         return f"not ({texts[0]})" if self.right is None else f"({texts[0]}) {self.op} ({texts[1]})"
 
     def __repr__(self) -> str:
@@ -504,8 +520,8 @@ def signal(
     ... def doubt(state: State) -> Array:
     ...     return 1 - state.probabilities.max(axis=0)
 
-    `needs`: what it reads of the model's state, out of the kinds in `tilth.outputs.KINDS`; `tasks`: the label kinds it fits.
-    The function must be pure: the same state gives the same numbers.
+    `needs`: what it reads of the model's state, out of the kinds in `tilth.outputs.KINDS`; `tasks`: the label kinds it
+    fits. The function must be pure: the same state gives the same numbers.
     """
     return _maker(Signal, needs, tasks)
 
@@ -543,7 +559,7 @@ def _maker(
                 raise UsageError(f"{call.__name__}{own}: {why}") from why
             return cls(Function.of(call), dict(bound.arguments), wants, fits)
 
-        make.__signature__ = own  # pyright: ignore[reportFunctionMemberAccess]
+        make.__signature__ = own  # pyright: ignore[reportAttributeAccessIssue]  (what help() and repr read)
         return make
 
     return wrap

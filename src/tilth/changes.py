@@ -56,7 +56,8 @@ EVENT = pa.schema(
         ("cost", pa.float64()),
     ]
 )
-"""One event a row. `record_id` >= 0 is a record of the dataset; -(i + 1) is row i of the records that the same changes add.
+"""One event a row. `record_id` >= 0 is a record of the dataset; -(i + 1) is row i of the records that the same changes
+add.
 `old_num` is filled in by the commit. `actor`, `model`, `signal`, `score` and `cost` are the evidence."""
 
 
@@ -116,9 +117,10 @@ class Changes:
     >>> Changes(events(Op.REMOVE, np.array([4, 7]))).count
     2
 
-    `added` has a row a new record: `key`, the user's columns, `label0`, `split0` (both as in the schema), `parent` (record id
-    it derives from, -1 = none) and `recipe` (how). `revised` has a row a changed record: `record_id`, the user's columns, `recipe`.
-    Both are None where nothing is added or revised. Nothing is written until `Dataset.commit`.
+    `added` has a row a new record: `key`, the user's columns, `label0`, `split0` (both as in the schema), `parent`
+    (record id it derives from, -1 = none) and `recipe` (how). `revised` has a row a changed record: `record_id`, the
+    user's columns, `recipe`. Both are None where nothing is added or revised. Nothing is written until
+    `Dataset.commit`.
     """
 
     events: pa.Table
@@ -190,7 +192,8 @@ class Changes:
         found = read("events")
         if found is None:
             raise Damaged(
-                f"{folder} holds no events.arrow: the changes that a rule proposed are gone. Run the round again from its start"
+                f"{folder} holds no events.arrow: the changes that a rule proposed are gone. Run the round again from "
+                "its start"
             )
         return Changes(found, read("added"), read("revised"))
 
@@ -199,7 +202,8 @@ class Changes:
 class Question:
     """What somebody has to answer before there are changes: which label do these records have?
 
-    `records`: ids, `int64[n]`, most wanted first; `votes`: answers wanted a record; `score`: why each was chosen, by `signal`.
+    `records`: ids, `int64[n]`, most wanted first; `votes`: answers wanted a record; `score`: why each was chosen, by
+    `signal`.
     """
 
     by: Annotator

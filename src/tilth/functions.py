@@ -1,4 +1,4 @@
-"""Where a user's function stands: by file and name, with a hash of its source, so that a restart finds it and an edit is noticed."""
+"""Where a user's function stands: by file and name, with a hash of its source, to notice an edit."""
 
 import functools
 import hashlib
@@ -28,7 +28,8 @@ def where(call: Callable[..., Any]) -> str:
     >>> where(lambda x: x)
     Traceback (most recent call last):
         ...
-    tilth.errors.UsageError: a lambda cannot be found again after a restart; define the function at the top level of a file
+    tilth.errors.UsageError: a lambda cannot be found again after a restart; define the function at the top level of a
+    file
     """
     call = inspect.unwrap(call)
     name: str = getattr(call, "__qualname__", type(call).__name__)
@@ -39,14 +40,16 @@ def where(call: Callable[..., Any]) -> str:
     if "<locals>" in name:
         short = name.rsplit(".", 1)[-1]
         raise UsageError(
-            f"{short} is defined inside another function and cannot be found again after a restart; define it at the top level of a file"
+            f"{short} is defined inside another function and cannot be found again after a restart; define it at the "
+            "top level of a file"
         )
     module: str = getattr(call, "__module__", "")
     if module == "__main__":
         script = getattr(sys.modules["__main__"], "__file__", None)
         if script is None:
             raise UsageError(
-                f"{name} is defined in a session without a file and cannot be found again after a restart; save it in a file and import it"
+                f"{name} is defined in a session without a file and cannot be found again after a restart; save it in "
+                "a file and import it"
             )
         module = Path(script).stem
     return f"{module}:{name}"
@@ -74,7 +77,7 @@ def source_hash(call: Callable[..., Any]) -> str:
 
 
 def load_file(path: Path) -> ModuleType:
-    """Import a Python file as the module of its name, with its folder importable; the file's own error comes through."""
+    """Import a Python file as the module of its name, with its folder importable; its own error comes through."""
     if not path.is_file():
         raise NotFound(f"no file {path}; give the path of a workflow file, such as birds/workflow.py")
     path = path.resolve()
@@ -84,7 +87,8 @@ def load_file(path: Path) -> ModuleType:
         return loaded
     if loaded is not None or not name.isidentifier():
         raise UsageError(
-            f"{path.name} cannot be imported as module {name!r}, which {'exists already' if loaded else 'is no Python name'}; rename the file"
+            f"{path.name} cannot be imported as module {name!r}, which "
+            f"{'exists already' if loaded else 'is no Python name'}; rename the file"
         )
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

@@ -11,7 +11,8 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]], *, not
     """Return a titled HTML table; every cell is escaped, numbers stand to the right.
 
     >>> table("<t>", ["a"], [[1]])
-    '<div><strong>&lt;t&gt;</strong><table><tr><th>a</th></tr><tr><td style="text-align:right">1</td></tr></table></div>'
+    '<div><strong>&lt;t&gt;</strong><table><tr><th>a</th></tr><tr><td
+    style="text-align:right">1</td></tr></table></div>'
     """
 
     def cell(value: Any) -> str:

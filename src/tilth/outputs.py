@@ -18,7 +18,7 @@ __all__ = ["KINDS", "Outputs"]
 
 KINDS: Mapping[str, str] = {
     "probabilities": "the trained model's probability of each class (for a number: its prediction), every record",
-    "out_of_fold_probabilities": "the same of labelled training records, by a model that never saw them or their relatives",
+    "out_of_fold_probabilities": "those of labelled training records, by a model that never saw them or relatives",
     "probe_probabilities": "the same as out-of-fold, by the probe instead of the model",
     "embeddings": "the trained model's embedding of every record (its features where it gives none)",
 }
@@ -28,8 +28,8 @@ KINDS: Mapping[str, str] = {
 class Outputs:
     """The arrays of one model in `outputs/<ref>/`: `ids` names the records, in the order of the columns of each array.
 
-    Probabilities are stored column-major, float32 [k, n], because every signal works class by class: opening 1M x 10 costs 3 ms and
-    no memory; embeddings are float32 [n, d]. A record without a value has NaN.
+    Probabilities are stored column-major, float32 [k, n], because every signal works class by class: opening 1M x 10
+    costs 3 ms and no memory; embeddings are float32 [n, d]. A record without a value has NaN.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -55,7 +55,8 @@ class Outputs:
         """Return the array of a kind; NotFound says which there are."""
         if not (self.folder / f"{kind}.npy").exists():
             raise NotFound(
-                f"model {self.ref} has no {kind}. {did_you_mean(kind, sorted(self.kinds))} Train with needs={{{kind!r}}}"
+                f"model {self.ref} has no {kind}. {did_you_mean(kind, sorted(self.kinds))} Train with "
+                f"needs={{{kind!r}}}"
             )
         return self._load(kind)
 

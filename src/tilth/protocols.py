@@ -41,7 +41,7 @@ class Fitted(Protocol):
     """A trained model: what `Model.fit` returns."""
 
     def predict(self, features: pa.Table) -> Floats:
-        """Return `float[n, k]`: a probability a class (rows sum to 1 for kind "class"), or `float[n, 1]` predicted numbers."""
+        """Return `float[n, k]`, a probability a class (of one class: rows sum to 1), or numbers `float[n, 1]`."""
         ...
 
     def embed(self, features: pa.Table) -> npt.NDArray[np.float32]:
@@ -57,7 +57,8 @@ class Fitted(Protocol):
 class Model(Protocol):
     """How to train: a value that is described by `spec` and turns records into a `Fitted`.
 
-    Equal `spec`, equal records (in the given order) and equal `seed` must give equal predictions: results are cached by it.
+    Equal `spec`, equal records (in the given order) and equal `seed` must give equal predictions: results are cached by
+    it.
     """
 
     @property
@@ -67,7 +68,7 @@ class Model(Protocol):
 
     @property
     def spec(self) -> Mapping[str, Any]:
-        """JSON that describes it completely; `{"model": "module:Class", ...}`, and `Class.from_spec(spec)` rebuilds it."""
+        """JSON that describes it completely; `{"model": "module:Class", ...}`, `Class.from_spec` rebuilds it."""
         ...
 
     def fit(self, features: pa.Table, y: npt.NDArray[Any], weight: Floats, *, task: Task, seed: int) -> Fitted:
@@ -108,9 +109,9 @@ class Annotator(Protocol):
         ...
 
     def answer(self, dataset: Any, records: npt.NDArray[np.int64], *, question: str, votes: int) -> Answers | None:
-        """Return the answers known now for `records` (ids in `dataset`, a read-only `Dataset`), or None while none is there.
+        """Return the answers known now for `records` (ids in a read-only `Dataset`), None while none is there.
 
-        Must be a pure function of (record keys, question, votes): a question that is asked again after a crash gets the same answers.
-        `question` is the key of the question, unique within a run.
+        Must be a pure function of (record keys, question, votes): a question that is asked again after a crash gets the
+        same answers. `question` is the key of the question, unique within a run.
         """
         ...

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tilth.actions import Action
-from tilth.algebra import Condition, Metric, Value, show
+from tilth.algebra import Condition, Value, show
 from tilth.errors import UsageError
 from tilth.html import table
 from tilth.metrics import accuracy
@@ -16,14 +16,15 @@ __all__ = ["Gate", "Rule"]
 
 @dataclass(frozen=True, repr=False)
 class Gate(Value, tag="gate"):
-    """Keep a rule's changes only if the model trained with them is better on the valid split than the one trained without.
+    """Keep a rule's changes only if the model trained with them is better on valid than the one trained without.
 
     >>> Gate(by=0.0)
     Gate(by=0.0)
 
-    Both are trained from scratch with the same seed. `improves`: the metric (higher is better; give `-rmse()` for an error), `by`: the
-    least gain, default one paired standard error of the metric. `rejected="revert"` undoes the changes; `"hold"`, for rules that ask
-    people, sets their labels back and keeps their answers. A rejected rule rests for `cooldown` rounds.
+    Both are trained from scratch with the same seed. `improves`: the metric (higher is better; give `-rmse()` for an
+    error), `by`: the least gain, default one paired standard error of the metric. `rejected="revert"` undoes the
+    changes; `"hold"`, for rules that ask people, sets their labels back and keeps their answers. A rejected rule rests
+    for `cooldown` rounds.
     """
 
     improves: Any = field(default_factory=accuracy)
@@ -76,7 +77,8 @@ class Rule(Value, tag="rule"):
     def __post_init__(self) -> None:
         if not isinstance(self.select, Selector):
             raise UsageError(
-                f"Rule(select={self.select!r}): a selector such as unlabeled.top(100, by=margin()), got {type(self.select).__name__}"
+                f"Rule(select={self.select!r}): a selector such as unlabeled.top(100, by=margin()), got "
+                f"{type(self.select).__name__}"
             )
         if not isinstance(self.do, Action):
             raise UsageError(
@@ -84,13 +86,15 @@ class Rule(Value, tag="rule"):
             )
         if self.when is not None and (not isinstance(self.when, Condition) or self.when.per_record):
             raise UsageError(
-                f"Rule(when={self.when!r}): a condition on the whole state such as accuracy() < 0.9; conditions on records go into select=....where(...)"
+                f"Rule(when={self.when!r}): a condition on the whole state such as accuracy() < 0.9; conditions on "
+                "records go into select=....where(...)"
             )
         if self.gate is not None and not isinstance(self.gate, Gate):
             raise UsageError(f"Rule(gate={self.gate!r}): a Gate, such as Gate(improves=accuracy())")
         if self.gate is not None and self.do.asks and self.gate.rejected != "hold":
             raise UsageError(
-                f'{self.do!r} asks an annotator, whose answers are never taken back; write Gate(..., rejected="hold") to set the labels back and keep the answers'
+                f"{self.do!r} asks an annotator, whose answers are never taken back; "
+                'write Gate(..., rejected="hold") to set the labels back and keep the answers'
             )
 
     def __repr__(self) -> str:

@@ -39,8 +39,9 @@ class Round:
 class State:
     """A dataset at a version, what the trained model said of it, the rounds so far, and a seed.
 
-    It is five small values (branch, version, model ref, rounds, seed) and rebuilds the rest from disk. Arrays are aligned to the
-    dataset's view: position i is record i. A record that the model has not seen yet has NaN, which no selector ever chooses.
+    It is five small values (branch, version, model ref, rounds, seed) and rebuilds the rest from disk. Arrays are
+    aligned to the dataset's view: position i is record i. A record that the model has not seen yet has NaN, which no
+    selector ever chooses.
     """
 
     dataset: Dataset
@@ -69,14 +70,14 @@ class State:
         return len(self.view)
 
     def output(self, kind: str) -> npt.NDArray[np.float32]:
-        """Return an output of the model aligned to the view: float32 [k, n] (embeddings: [n, d]), NaN where it said nothing."""
+        """Return an output of the model aligned to the view: float32 [k, n] (embeddings [n, d]), NaN where there is none."""
         found = self.memo.get(f"output:{kind}")
         if found is None:
             if self.outputs is None:
                 raise UsageError(
                     f"no model has been trained yet, so there are no {kind}; train first, or use data-only signals"
                 )
-            found = self.memo[f"output:{kind}"] = self._aligned(self.outputs.get(kind), rows=kind == "embeddings")
+            found = self.memo[f"output:{kind}"] = _aligned(self.outputs, kind, len(self.view))
         return found
 
     @property
@@ -106,17 +107,18 @@ class State:
             mask &= ~np.isnan(self.probabilities[0])
         return np.flatnonzero(mask)
 
-    def _aligned(self, array: npt.NDArray[np.float32], *, rows: bool) -> npt.NDArray[np.float32]:
-        assert self.outputs is not None
-        ids, n = self.outputs.ids, len(self.view)
-        if len(ids) == n and (n == 0 or int(ids[-1]) == n - 1):
-            return array
-        ids = np.asarray(ids)
-        keep = ids < n
-        full = np.full((n, array.shape[1]) if rows else (len(array), n), np.nan, np.float32)
-        if rows:
-            full[ids[keep]] = array[keep]
-        else:
-            for k in range(len(array)):
-                full[k, ids[keep]] = array[k][keep]
+
+def _aligned(outputs: Outputs, kind: str, n: int) -> npt.NDArray[np.float32]:
+    array, ids = outputs.get(kind), outputs.ids
+    if len(ids) == n and (n == 0 or int(ids[-1]) == n - 1):
+        return array
+    ids = np.asarray(ids)
+    keep = ids < n
+    if kind == "embeddings":
+        full = np.full((n, array.shape[1]), np.nan, np.float32)
+        full[ids[keep]] = array[keep]
         return full
+    full = np.full((len(array), n), np.nan, np.float32)
+    for row, said in zip(full, array, strict=True):
+        row[ids[keep]] = said[keep]
+    return full

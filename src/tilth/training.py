@@ -1,4 +1,4 @@
-"""Train a model on a version of a dataset and write down what it says of every record, once for equal data, model and seed."""
+"""Train a model on a version of a dataset and write down, once, what it says of every record."""
 
 import hashlib
 import json
@@ -38,10 +38,11 @@ def model_ref(dataset: Dataset, model: Model, probe: Model, *, seed: int) -> str
 def train(
     dataset: Dataset, model: Model, probe: Model, *, needs: Iterable[str], seed: int, keep: bool = False
 ) -> dict[str, Any]:
-    """Make sure that the outputs in `needs` of the model trained on a dataset's version exist; return its ref and what it took.
+    """Make sure that the outputs in `needs` of the model trained on a dataset's version exist; return its ref.
 
-    `dataset` must stand at a version. Trains on labelled living training records in an order drawn from their keys; speaks of every
-    living record, held-out ones included. `keep=True` saves the model itself too, for `load`. UsageError where no record has a label.
+    `dataset` must stand at a version. Trains on labelled living training records in an order drawn from their keys;
+    speaks of every living record, held-out ones included. `keep=True` saves the model itself too, for `load`.
+    UsageError where no record has a label.
     """
     started = time.perf_counter()
     ref = model_ref(dataset, model, probe, seed=seed)
@@ -149,7 +150,8 @@ def _embed(dataset: Dataset, model: Model, fitted: Fitted, ids: Ids) -> npt.NDAr
     if not set(kinds.values()) <= {"vector", "number", "integer"}:
         odd = [name for name, kind in kinds.items() if kind not in ("vector", "number", "integer")]
         raise UsageError(
-            f"{model!r} gives no embeddings, and the columns {', '.join(odd)} are no numbers that could stand for them; give SklearnModel(..., embed=STEP)"
+            f"{model!r} gives no embeddings, and the columns {', '.join(odd)} are no numbers that could stand for "
+            "them; give SklearnModel(..., embed=STEP)"
         )
     return np.concatenate([_numbers(features) for _, features in _chunks(dataset, ids)])
 

@@ -20,22 +20,24 @@ from tilth.labeling.consensus import answered
 from tilth.metrics import accuracy, rmse
 from tilth.metrics.compare import paired
 from tilth.outputs import Outputs
-from tilth.protocols import Model
+from tilth.protocols import Annotator, Model
 from tilth.rules import Gate, Rule, named
 from tilth.state import Round, State
 
 __all__ = ["Context", "Outcome", "Workflow", "commit", "evaluate", "judge", "loop", "propose"]
 
-DEFAULT_PROBE = {"model": "tilth.integrations.probe:Probe"}
+DEFAULT_PROBE = "tilth.integrations.probe:Probe"
+"""Named, not imported: an integration is a leaf, and scikit-learn is loaded only where it is used."""
 
 
 @dataclass(frozen=True, eq=False)
 class Workflow:
     """A dataset, a model, the rules that change the data, and when to stop.
 
-    `rules` run in the given order in every round; `until` is looked at after each training; `report`: metrics shown for every round
-    (default accuracy, or rmse for numbers); `probe`: the model by which label quality is judged (default: random forest and nearest
-    neighbours); `seed`: every draw follows from it. Held-out records are never chosen by a rule. UsageError names the part that is wrong.
+    `rules` run in the given order in every round; `until` is looked at after each training; `report`: metrics shown for
+    every round (default accuracy, or rmse for numbers); `probe`: the model by which label quality is judged (default:
+    random forest and nearest neighbours); `seed`: every draw follows from it. Held-out records are never chosen by a
+    rule. UsageError names the part that is wrong.
     """
 
     dataset: Dataset
@@ -52,24 +54,25 @@ class Workflow:
             raise UsageError(f"Workflow(dataset={self.dataset!r}): a Dataset, such as Dataset.open(path)")
         if not isinstance(self.model, Model):
             raise UsageError(
-                f"Workflow(model={self.model!r}): a model such as SklearnModel(estimator), got {type(self.model).__name__}"
+                f"Workflow(model={self.model!r}): a model such as SklearnModel(estimator), got "
+                f"{type(self.model).__name__}"
             )
         object.__setattr__(self, "rules", named(self.rules))
         if not isinstance(self.until, Condition) or self.until.per_record:
             raise UsageError(
-                f"Workflow(until={self.until!r}): a condition on the whole state, such as (accuracy() >= 0.95) | (rounds() >= 20)"
+                f"Workflow(until={self.until!r}): a condition on the whole state, such as (accuracy() >= 0.95) | "
+                "(rounds() >= 20)"
             )
         kind = self.dataset.schema.label.kind
         if not self.report:
             object.__setattr__(self, "report", (rmse() if kind == "number" else accuracy(),))
-        if self.probe is None:
-            object.__setattr__(self, "probe", find(DEFAULT_PROBE["model"])())
         for where, value in self.parts():
             for part in value.walk():
                 tasks = getattr(part, "tasks", None)
                 if tasks is not None and kind not in tasks:
                     raise UsageError(
-                        f"{where}: {part!r} is for labels of kind {', '.join(sorted(tasks))}, those of {self.dataset.name!r} are of kind {kind!r}"
+                        f"{where}: {part!r} is for labels of kind {', '.join(sorted(tasks))}, those of "
+                        f"{self.dataset.name!r} are of kind {kind!r}"
                     )
 
     def parts(self) -> Iterable[tuple[str, Value]]:
@@ -79,6 +82,11 @@ class Workflow:
         yield "until", self.until
         for quantity in self.report:
             yield "report", quantity
+
+    @property
+    def judge(self) -> Model:
+        """The probe: by which model label quality is judged."""
+        return self.probe or find(DEFAULT_PROBE)()
 
     @property
     def needs(self) -> frozenset[str]:
@@ -97,7 +105,7 @@ class Workflow:
             "rules": {name: rule.to_json() for name, rule in self.rules.items()},
             "until": self.until.to_json(),
             "report": [q.to_json() for q in self.report],
-            "probe": to_json(self.probe),
+            "probe": to_json(self.judge),
             "seed": self.seed,
             "name": self.name,
         }
@@ -140,7 +148,8 @@ class Workflow:
         return table(f"Workflow on {self.dataset!r}", ["part", "value"], rows)
 
 
-# -- the verbs: each works on JSON-sized values and is safe to run again ------------------------------------------------
+# -- the verbs: each works on JSON-sized values and is safe to run again
+# ------------------------------------------------
 
 
 def evaluate(workflow: Workflow, version: int, model: str, rounds: tuple[Round, ...]) -> dict[str, Any]:
@@ -154,7 +163,7 @@ def evaluate(workflow: Workflow, version: int, model: str, rounds: tuple[Round, 
         "labels_spent": state.view.labels_spent,
         "cost": state.view.cost,
         "done": yes,
-        "why": getattr(workflow.until, "explain", lambda _: repr(workflow.until))(state),
+        "why": workflow.until.explain(state),
     }
 
 
@@ -166,7 +175,7 @@ def propose(
     state = workflow.state(version, model, rounds)
     try:
         if rule.when is not None and not rule.when.holds(state):
-            return {"n": 0, "why": f"not when {getattr(rule.when, 'explain', lambda _: repr(rule.when))(state)}"}
+            return {"n": 0, "why": f"not when {rule.when.explain(state)}"}
         chosen = rule.select.choose(state)
         found = rule.do.propose(chosen, state)
     except TilthError as error:
@@ -185,7 +194,7 @@ def propose(
             model=model,
         )
         Changes(asked).save(folder)
-        return {"n": len(found.records), "why": found.reason, "asks": True, "votes": found.votes}
+        return {"n": len(found.records), "why": found.reason, "by": to_json(found.by), "votes": found.votes}
     if found.count == 0:
         return {"n": 0, "why": f"nothing to change: {chosen.reason}"}
     found.save(folder)
@@ -199,23 +208,22 @@ def commit(workflow: Workflow, folder: Path, *, key: str, base: int, **about: An
 
 
 def answer(
-    workflow: Workflow, name: str, folder: Path, *, key: str, base: int, votes: int, **about: Any
+    workflow: Workflow, folder: Path, plan: Mapping[str, Any], *, key: str, base: int, **about: Any
 ) -> dict[str, Any] | None:
-    """Take the annotator's answers to a question and commit them; None while there are none."""
-    rule = workflow.rules[name]
+    """Take the annotator's answers to a proposed question and commit them; None while there are none."""
     asked = Changes.load(folder).events
     dataset = workflow.dataset.at(base)
-    annotator = getattr(rule.do, "by")
-    found = annotator.answer(dataset, asked["record_id"].to_numpy(), question=key, votes=votes)
+    annotator: Annotator = from_json(plan["by"])
+    found = annotator.answer(dataset, asked["record_id"].to_numpy(), question=key, votes=plan["votes"])
     if found is None:
         return None
-    changes = answered(dataset, found, reason=asked["reason"][0].as_py())
-    done = workflow.dataset.commit(changes, key=key, base=base, on_conflict="skip", **about)
+    changes = answered(dataset, found, reason=plan["why"])
+    done = workflow.dataset.commit(changes, key=key, base=base, on_conflict="skip", message=plan["why"], **about)
     return {"version": done.version, "n": len(found.labels), "conflicts": done.meta.get("conflicts", 0)}
 
 
 def judge(workflow: Workflow, gate: Gate, before: tuple[int, str], after: tuple[int, str]) -> dict[str, Any]:
-    """Compare the models trained without and with a rule's changes on the valid split; keep where the gain reaches the margin."""
+    """Compare the models trained without and with a rule's changes on valid; keep where the gain reaches the margin."""
     a, b = workflow.state(*before), workflow.state(*after)
     gain, error = paired(gate.improves, a, b)
     margin = error if gate.by is None else gate.by
@@ -230,7 +238,8 @@ def judge(workflow: Workflow, gate: Gate, before: tuple[int, str], after: tuple[
     }
 
 
-# -- the loop -----------------------------------------------------------------------------------------------------------
+# -- the loop
+# -----------------------------------------------------------------------------------------------------------
 
 
 class Context(Protocol):
@@ -243,8 +252,10 @@ class Context(Protocol):
         """Run `call` (returns JSON) once a key: a step that has finished before returns what it returned then."""
         ...
 
-    async def train(self, key: str, workflow: Workflow, version: int, *, keep: bool) -> dict[str, Any]:
-        """Train on a version as a step."""
+    async def train(
+        self, key: str, workflow: Workflow, version: int, *, needs: frozenset[str], keep: bool
+    ) -> dict[str, Any]:
+        """Train on a version as a step; `needs`: the kinds of outputs that will be read."""
         ...
 
     def workflow(self, spec: str) -> Workflow:
@@ -283,7 +294,7 @@ async def loop(given: Workflow, ctx: Context) -> Outcome:
         workflow = ctx.workflow(start["spec"])
         version: int = start["version"]
         ctx.tell({"what": "round", "round": r, "version": version})
-        trained = await ctx.train(f"r{r}/train", workflow, version, keep=True)
+        trained = await ctx.train(f"r{r}/train", workflow, version, needs=workflow.needs, keep=True)
         model: str = trained["ref"]
         found = await ctx.step(f"r{r}/evaluate", lambda v=version, m=model, w=workflow, h=rounds: evaluate(w, v, m, h))
         this = Round(r, version, model, found["metrics"], found["test"], found["labels_spent"], found["cost"])
@@ -329,7 +340,7 @@ async def _apply(
         return {"n": 0, "why": plan["why"]}
     ctx.tell({"what": "proposed", "round": r, "rule": name, **plan})
     out: dict[str, Any] = {"n": plan["n"], "why": plan["why"]}
-    if plan.get("asks"):
+    if "by" in plan:
         done = await ctx.step(
             f"{key}/ask",
             lambda: commit(
@@ -339,16 +350,7 @@ async def _apply(
         asked: int = done["version"]
 
         def drain() -> dict[str, Any]:
-            got = answer(
-                workflow,
-                name,
-                folder,
-                key=f"{ctx.run}/{key}/answers",
-                base=asked,
-                votes=plan["votes"],
-                message=plan["why"],
-                **about,
-            )
+            got = answer(workflow, folder, plan, key=f"{ctx.run}/{key}/answers", base=asked, **about)
             if got is None:
                 raise Parked(f"rule {name!r} waits for answers to {plan['n']} questions", state="waiting")
             return got
@@ -381,8 +383,9 @@ async def _gate(
 ) -> dict[str, Any]:
     """Train with and without the changes, compare on valid, and undo them where they did not help enough."""
     key = f"r{r}/{name}/gate"
-    without = await ctx.train(f"{key}/without", workflow, base[0], keep=False)
-    with_it = await ctx.train(f"{key}/with", workflow, version, keep=False)
+    needs = frozenset({"probabilities"}) | gate.needs
+    without = await ctx.train(f"{key}/without", workflow, base[0], needs=needs, keep=False)
+    with_it = await ctx.train(f"{key}/with", workflow, version, needs=needs, keep=False)
     verdict = await ctx.step(
         f"{key}/judge", lambda: judge(workflow, gate, (base[0], without["ref"]), (version, with_it["ref"]))
     )

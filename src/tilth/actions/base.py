@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Concatenate, ParamSpec
 
+from typing_extensions import override
+
 from tilth.algebra import Function, Value, show, to_json
 from tilth.changes import Changes, Question
 from tilth.errors import UsageError
@@ -38,14 +40,17 @@ class Custom(Action, tag="custom action"):
     def __hash__(self) -> int:
         return hash(repr(self))
 
+    @override
     def propose(self, chosen: Chosen, state: State) -> Changes | Question:
         found = self.function.load()(chosen, state, **self.args)
         if not isinstance(found, (Changes, Question)):
             raise UsageError(
-                f"action {self!r} returned {type(found).__name__}; an action returns Changes or a Question (Changes.none() for nothing)"
+                f"action {self!r} returned {type(found).__name__}; an action returns Changes or a Question "
+                "(Changes.none() for nothing)"
             )
         return found
 
+    @override
     def to_json(self) -> dict[str, Any]:
         return {
             "$": self.tag,
@@ -58,7 +63,7 @@ class Custom(Action, tag="custom action"):
 
 
 def action(call: Callable[Concatenate[Chosen, State, P], Changes | Question]) -> Callable[P, Custom]:
-    """Make a function (Chosen, State) -> Changes an action; calling it with the remaining arguments gives the value for `do=`.
+    """Make a function (Chosen, State) -> Changes an action; called with the rest it gives a value.
 
     >>> from tilth.changes import Op, events
     >>> @action

@@ -25,16 +25,17 @@ Transform = Callable[[Record], "Record | Iterable[Record]"]
 
 
 def augment(by: Transform) -> "Augment":
-    """Add, for each chosen record, the record (or records) that a function makes of it; same label, linked to its source.
+    """Add, for each chosen record, what a function makes of it: same label, linked to its source.
 
     >>> def shout(record: Record) -> Record:
     ...     return record.change(text=record["text"].upper())
     >>> augment(shout)
     augment(shout)
 
-    Each source gets each augmentation once: a new record is known by its source's content and the function (source included), so a rule
-    that fires again adds nothing, and one that was rolled back is revived. Augmented records are never augmented again, follow
-    their source's label and removal, and stay in its fold. Asking about them asks about the source.
+    Each source gets each augmentation once: a new record is known by its source's content and the function (source
+    included), so a rule that fires again adds nothing, and one that was rolled back is revived. Augmented records are
+    never augmented again, follow their source's label and removal, and stay in its fold. Asking about them asks about
+    the source.
     """
     return Augment(Function.of(by))
 
@@ -134,14 +135,16 @@ def _call(call: Callable[..., Any], by: Function, record: Record) -> Any:
         return call(record)
     except Exception as why:
         raise UsageError(
-            f"{by!r} failed on record {record.key!r}: {type(why).__name__}: {why}. Nothing was changed; mend it and run again"
+            f"{by!r} failed on record {record.key!r}: {type(why).__name__}: {why}. Nothing was changed; mend it and "
+            "run again"
         ) from why
 
 
 def _checked(new: Any, old: Record, by: Function) -> Record:
     if not isinstance(new, Record):
         raise UsageError(
-            f"{by!r} returned {type(new).__name__} for record {old.key!r}; it must return a Record (record.change(...)) or several"
+            f"{by!r} returned {type(new).__name__} for record {old.key!r}; it must return a Record "
+            "(record.change(...)) or several"
         )
     return new
 

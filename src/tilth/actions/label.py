@@ -35,7 +35,7 @@ def annotate(*, by: Annotator, votes: int = 1) -> "Annotate":
 
 
 def relabel(*, by: Annotator | str = "probe", votes: int = 1) -> "Relabel | Recheck":
-    """Replace the labels of the chosen records: by an annotator's answer, or by the class that the probe (or the model) suggests.
+    """Replace the labels of the chosen records by an annotator's answer or by what the probe suggests.
 
     >>> from tilth.labeling import Oracle
     >>> relabel(by=Oracle("truth"))
@@ -66,7 +66,7 @@ def _votes(votes: int) -> int:
 
 
 def _sources(ids: Ids, state: State) -> tuple[Ids, npt.NDArray[np.int64]]:
-    """Return the sources of records (themselves where they derive from none), each once, and the position each came from."""
+    """Return the sources of records , each once, and the position each came from."""
     parent = state.dataset.parent
     root = ids.copy()
     while len(root) and (parent[root] >= 0).any():

@@ -94,7 +94,8 @@ class Reweight(Action, tag="reweight"):
             new = np.asarray(self.weight.value(state), np.float64)[chosen.ids]
             if (new[~np.isnan(new)] < 0).any():
                 raise UsageError(
-                    f"reweight({self.weight!r}) gives negative weights (lowest {np.nanmin(new):.4g}); weights are 0 or more"
+                    f"reweight({self.weight!r}) gives negative weights (lowest {np.nanmin(new):.4g}); weights are 0 or "
+                    "more"
                 )
         else:
             new = np.full(len(chosen.ids), self.weight)

@@ -19,7 +19,7 @@ from tilth.dataset.core import Core
 from tilth.dataset.digest import digest
 from tilth.dataset.exporting import export
 from tilth.dataset.history import Event, decode, diff, history, restoring, reverting
-from tilth.dataset.log import Commit, branches, fsync_folder, write_file
+from tilth.dataset.log import Commit, branches, force, write_file
 from tilth.dataset.readers import Imported, read
 from tilth.dataset.schema import SPLITS, Schema
 from tilth.dataset.splits import draw
@@ -108,12 +108,12 @@ class Dataset:
             if rows is not None:
                 note_rejected(part, rows.rejected)
             if sync:
-                fsync_folder(part)
+                force(part)
             if path.exists():
                 path.rmdir()
             part.rename(path)
             if sync:
-                fsync_folder(path.parent)
+                force(path.parent)
         finally:
             shutil.rmtree(part, ignore_errors=True)
         return cls.open(path, durability=durability)

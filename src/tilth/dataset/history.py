@@ -8,18 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from tilth.changes import Changes, Field, Op, events
+from tilth.changes import Field, Op
 from tilth.dataset.core import Core
 from tilth.dataset.log import Commit
 from tilth.dataset.schema import SPLITS
 from tilth.dataset.view import ANSWERED, PENDING
 
-__all__ = ["DIFF", "Event", "decode", "diff", "history", "restoring", "reverting"]
+__all__ = ["ARRAYS", "DIFF", "Event", "decode", "diff", "differing", "history"]
 
 Ids = npt.NDArray[np.int64]
 
 _FIELDS = {Field.LABEL: "label", Field.WEIGHT: "weight", Field.SPLIT: "split", Field.PAYLOAD: "content"}
+ARRAYS = {Field.LABEL: "label", Field.WEIGHT: "weight", Field.SPLIT: "split", Field.PAYLOAD: "payload"}
+"""The array of a view that holds a field."""
 _OPS = {Op.ADD: "added", Op.REMOVE: "removed", Op.ASK: "asked", Op.ANSWER: "answered", Op.WITHDRAW: "withdrawn"}
 
 DIFF = pa.schema(
@@ -37,7 +40,10 @@ DIFF = pa.schema(
         ("score", pa.float64()),
     ]
 )
-"""A row a record and part of it that differs; `version`, `rule` and the rest are those of the last event that made it so."""
+"""A row a record and part of it that differs; `version`, `rule` and the rest are those of the event that made it so."""
+_EVIDENCE = ("reason", "actor", "signal", "score")
+_SET = 10
+"""What is added to a field's number, so that it differs from every op."""
 
 
 @dataclass(frozen=True)
@@ -87,19 +93,18 @@ def decode(core: Core, field: int, values: npt.NDArray[Any]) -> list[Any]:
 
 def history(core: Core, record: int, version: int) -> list[Event]:
     """Return all that happened to a record up to a version, oldest first."""
-    commits = {c.txn: c for c in core.log.commits[: version + 1]}
-    table = core.store.events_of(record)
-    rows = [row for row in table.to_pylist() if row["txn"] in commits]
-    rows.sort(key=lambda row: commits[row["txn"]].version)
+    commits, made = core.log.commits, core.log.txns
+    rows = [row for row in core.store.events_of(record).to_pylist() if made.get(row["txn"], version + 1) <= version]
+    rows.sort(key=lambda row: made[row["txn"]])
     out: list[Event] = []
-    birth = _birth(core, record, version)
-    told = any(r["op"] == Op.ADD and commits[r["txn"]].version == birth.version for r in rows)
+    birth = commits[int(_births(core, np.array([record]), version)[0])]
+    told = any(r["op"] == Op.ADD and made[r["txn"]] == birth.version for r in rows)
     if not told:
         label0 = core.store.payload.take(np.array([record]), ["label0"])["label0"].to_numpy(zero_copy_only=False)
         label = decode(core, Field.LABEL, label0)[0] if core.schema.label.kind != "classes" else _json(label0[0])
         out.append(_event(birth, "added", None, label, birth.message, {}))
     for row in rows:
-        commit = commits[row["txn"]]
+        commit = commits[made[row["txn"]]]
         op, field = row["op"], row["field"]
         if op == Op.SET:
             before, after = decode(core, field, np.array([row["old_num"], row["new_num"]], np.float64))
@@ -113,171 +118,88 @@ def history(core: Core, record: int, version: int) -> list[Event]:
 def diff(core: Core, a: int, b: int) -> pa.Table:
     """Return what differs between version a and a later version b, as a table of schema `DIFF`."""
     before, after = core.view(a), core.view(b)
-    n = len(after)
-    table = core.events(a, b, ["record_id", "op", "field", "reason", "actor", "signal", "score", "txn"])
+    n, old = len(after), len(before)
+    table = core.events(a, b, ["record_id", "op", "field", "txn", *_EVIDENCE])
     ids = table["record_id"].to_numpy()
-    what = np.where(table["op"].to_numpy() == Op.SET, table["field"].to_numpy() + 10, table["op"].to_numpy())
-    versions = {c.txn: c.version for c in core.log.commits[a + 1 : b + 1]}
-    parts: list[pa.Table] = []
-    old_n = len(before)
+    what = np.where(table["op"].to_numpy() == Op.SET, table["field"].to_numpy() + _SET, table["op"].to_numpy())
+    parts: list[pa.Table] = [DIFF.empty_table()]
 
-    def grown(array: npt.NDArray[Any], fill: Any) -> npt.NDArray[Any]:
-        return np.concatenate([array, np.full(n - old_n, fill, array.dtype)]) if n > old_n else array
+    def grown(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.concatenate([array, np.zeros(n - old, array.dtype)]) if n > old else array
 
-    def add(name: str, changed: Ids, codes: tuple[int, ...], was: list[Any], now: list[Any]) -> None:
-        if len(changed) == 0:
-            return
-        last = np.full(n, -1, np.int64)
-        rows = np.flatnonzero(np.isin(what, codes))
-        last[ids[rows]] = rows
-        rows = last[changed]
-        known = rows >= 0
-        near = table.take(pa.array(np.where(known, rows, 0))) if table.num_rows else None
-        births = _births(core, changed, b) if not known.all() else np.zeros(len(changed), np.int64)
-        version = np.array([versions.get(t, -1) for t in near["txn"].to_pylist()]) if near is not None else births
-        version = np.where(known, version, births)
-        commits = core.log.commits
-        said = near["reason"].to_pylist() if near is not None else [""] * len(changed)
+    def add(name: str, changed: Ids, code: int, was: pa.Array | None, now: pa.Array | None) -> None:
+        if len(changed):
+            last = np.full(n, -1, np.int64)
+            rows = np.flatnonzero(what == code)
+            last[ids[rows]] = rows
+            parts.append(_differing(core, b, name, changed, table, last[changed], was, now))
 
-        def evidence(column: str) -> pa.Array:
-            kind = DIFF.field(column).type
-            if near is None:
-                return pa.nulls(len(changed), kind)
-            return pa.array(np.where(known, np.array(near[column].to_pylist(), object), None).tolist(), kind)
-
-        parts.append(
-            pa.table(
-                {
-                    "record_id": changed,
-                    "key": core.keys(changed),
-                    "what": [name] * len(changed),
-                    "before": [_text(v) for v in was],
-                    "after": [_text(v) for v in now],
-                    "version": version,
-                    "rule": [commits[v].rule for v in version],
-                    "reason": [s if k else commits[v].message for s, k, v in zip(said, known, version, strict=True)],
-                    "actor": evidence("actor"),
-                    "signal": evidence("signal"),
-                    "score": evidence("score"),
-                },
-                schema=DIFF,
-            )
-        )
-
-    was_alive = grown(before.alive, False)
+    was_alive = grown(before.alive)
     born = np.flatnonzero(after.alive & ~was_alive)
     gone = np.flatnonzero(was_alive & ~after.alive)
-    add("added", born, (Op.ADD,), [None] * len(born), decode(core, Field.LABEL, after.label[born]))
-    add("removed", gone, (Op.REMOVE,), decode(core, Field.LABEL, grown(before.label, 0)[gone]), [None] * len(gone))
+    add("added", born, Op.ADD, None, _told(core, Field.LABEL, after.label[born]))
+    add("removed", gone, Op.REMOVE, _told(core, Field.LABEL, grown(before.label)[gone]), None)
     both = was_alive & after.alive
-    for field, name in (
-        (Field.LABEL, "label"),
-        (Field.WEIGHT, "weight"),
-        (Field.SPLIT, "split"),
-        (Field.PAYLOAD, "content"),
-    ):
-        array = "payload" if field == Field.PAYLOAD else name
-        old, new = grown(getattr(before, array), 0), getattr(after, array)
-        same = (old == new) | ((old != old) & (new != new))  # NaN is no label, before and after
-        hit = np.flatnonzero(both & ~same)
-        add(name, hit, (10 + field,), decode(core, field, old[hit]), decode(core, field, new[hit]))
-    asked = grown(before.asked, 0)
-    for state, name in ((PENDING, "asked"), (ANSWERED, "answered")):
-        hit = np.flatnonzero((after.asked == state) & (asked != state))
-        code = Op.ASK if state == PENDING else Op.ANSWER
-        add(name, hit, (code,), [None] * len(hit), [None] * len(hit))
-    return (
-        pa.concat_tables(parts).sort_by([("version", "ascending"), ("key", "ascending")])
-        if parts
-        else DIFF.empty_table()
-    )
+    for field, name in _FIELDS.items():
+        array = ARRAYS[field]
+        then, now = grown(getattr(before, array)), getattr(after, array)
+        hit = np.flatnonzero(both & differing(then, now))
+        told = _told(core, field, then[hit]), _told(core, field, now[hit])
+        if field == Field.LABEL and core.schema.label.kind == "classes":  # another row, but the same label
+            other = np.array([x != y for x, y in zip(told[0].to_pylist(), told[1].to_pylist(), strict=True)], bool)
+            hit, told = hit[other], (told[0].filter(pa.array(other)), told[1].filter(pa.array(other)))
+        add(name, hit, _SET + field, *told)
+    asked = grown(before.asked)
+    for state, name, code in ((PENDING, "asked", Op.ASK), (ANSWERED, "answered", Op.ANSWER)):
+        add(name, np.flatnonzero((after.asked == state) & (asked != state)), code, None, None)
+    return pa.concat_tables(parts).sort_by([("version", "ascending"), ("key", "ascending")])
 
 
-def reverting(core: Core, version: int, *, hold: bool = False) -> tuple[Changes, dict[str, int]]:
-    """Return the inverse of one version, leaving alone records that later versions touched and what people answered.
+def differing(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return where two arrays differ; NaN, no label, is equal to NaN."""
+    return (a != b) & ((a == a) | (b == b))
 
-    The counts say what is `undone`, `kept` (labels that people gave; with `hold` these are set back too, the answers themselves
-    stay) and `touched` (changed again later).
-    """
-    head = core.log.head
-    commit = core.log.get(version)
-    table = core.events(version - 1, version, ["record_id", "op", "field", "old_num", "new_num", "txn"])
-    later = (
-        core.events(version, head, ["record_id", "txn"])["record_id"].to_numpy()
-        if version < head
-        else np.empty(0, np.int64)
-    )
-    ids, op, field = (table[name].to_numpy() for name in ("record_id", "op", "field"))
-    born = np.arange(commit.payload_start, commit.payload_start + commit.n_added)
-    touched = np.isin(ids, later)
-    answered = np.isin(ids, ids[op == Op.ANSWER])
-    kept = answered & (op == Op.SET) & (field == Field.LABEL) & (not hold)
-    free = ~touched & ~kept
-    view = core.view(head)
-    parts: list[pa.Table] = []
-    message = f"version {version} undone"
-    gone = np.unique(np.concatenate([born[~np.isin(born, later)], ids[free & (op == Op.ADD)]]))
-    gone = gone[view.alive[gone]]
-    parts.append(events(Op.REMOVE, gone, reason=message))
-    back = np.unique(ids[free & (op == Op.REMOVE)])
-    parts.append(events(Op.ADD, back, reason=message))
-    for which in _FIELDS:
-        hit = np.flatnonzero(free & (op == Op.SET) & (field == which) & ~np.isin(ids, born))
-        rec, first = np.unique(ids[hit], return_index=True)
-        parts.append(events(Op.SET, rec, field=which, num=table["old_num"].to_numpy()[hit[first]], reason=message))
-    asked = np.unique(ids[free & (op == Op.ASK)])
-    asked = asked[view.asked[asked] == PENDING]
-    parts.append(events(Op.WITHDRAW, asked, reason=message))
-    counts = {
-        "undone": len(gone) + len(back) + sum(p.num_rows for p in parts[2:]),
-        "kept": int(kept.sum()),
-        "touched": len(np.unique(ids[touched])),
+
+def _differing(
+    core: Core,
+    version: int,
+    name: str,
+    changed: Ids,
+    table: pa.Table,
+    rows: Ids,
+    was: pa.Array | None,
+    now: pa.Array | None,
+) -> pa.Table:
+    """Return a row of `DIFF` for each record in `changed`; `rows`: the events that made it so, -1 = it was imported."""
+    known = rows >= 0
+    near = table.take(pa.array(rows[known]))
+    versions = np.empty(len(rows), np.int64)
+    versions[known] = [core.log.txns[txn] for txn in near["txn"].to_pylist()]
+    versions[~known] = _births(core, changed[~known], version)
+    place = pa.array(np.cumsum(known) - 1, mask=~known)
+    distinct, at = np.unique(versions, return_inverse=True)
+    commits = [core.log.commits[v] for v in distinct]
+    evidence = {column: near[column].combine_chunks().take(place) for column in _EVIDENCE}
+    message = pa.array([c.message for c in commits], pa.string()).take(pa.array(at))
+    empty = pc.equal(pc.fill_null(evidence["reason"], ""), "")
+    none = pa.nulls(len(changed), pa.string())
+    values: dict[str, Any] = evidence | {
+        "record_id": changed,
+        "key": core.keys(changed),
+        "what": pa.repeat(pa.scalar(name, pa.string()), len(changed)),
+        "before": none if was is None else was,
+        "after": none if now is None else now,
+        "version": versions,
+        "rule": pa.array([c.rule for c in commits], pa.string()).take(pa.array(at)),
+        "reason": pc.if_else(empty, message, evidence["reason"]),
     }
-    return Changes(pa.concat_tables(parts)), counts
+    return pa.table({column: values[column] for column in DIFF.names}, schema=DIFF)
 
 
-def restoring(core: Core, version: int) -> tuple[Changes, dict[str, int]]:
-    """Return the changes that bring the head back to a version; labels that people gave since then stay."""
-    head = core.log.head
-    target, view = core.view(version), core.view(head)
-    n, old = len(view), len(target)
-    message = f"back to version {version}"
-
-    def past(name: str, fill: Any) -> npt.NDArray[Any]:
-        array = getattr(target, name)
-        return np.concatenate([array, np.full(n - old, fill, array.dtype)]) if n > old else array
-
-    was = past("alive", False)
-    gone, back = np.flatnonzero(view.alive & ~was), np.flatnonzero(was & ~view.alive)
-    parts = [events(Op.REMOVE, gone, reason=message), events(Op.ADD, back, reason=message)]
-    given = (view.asked == ANSWERED) & (past("asked", 0) != ANSWERED)
-    kept = 0
-    for which, name in (
-        (Field.LABEL, "label"),
-        (Field.WEIGHT, "weight"),
-        (Field.SPLIT, "split"),
-        (Field.PAYLOAD, "payload"),
-    ):
-        then, now = past(name, 0), getattr(view, name)
-        differs = _known_then(target, n) & (then != now) & ~((then != then) & (now != now))
-        if which == Field.LABEL:
-            kept = int((differs & given).sum())
-            differs &= ~given
-        hit = np.flatnonzero(differs)
-        parts.append(events(Op.SET, hit, field=which, num=then[hit].astype(np.float64), reason=message))
-    asked = np.flatnonzero((view.asked == PENDING) & (past("asked", 0) != PENDING))
-    parts.append(events(Op.WITHDRAW, asked, reason=message))
-    counts = {"removed": len(gone), "restored": len(back), "set": sum(p.num_rows for p in parts[2:-1]), "kept": kept}
-    return Changes(pa.concat_tables(parts)), counts
-
-
-def _known_then(target: Any, n: int) -> npt.NDArray[np.bool_]:
-    """bool[n]: records that the earlier view knew."""
-    return np.concatenate([target.known, np.zeros(n - len(target), bool)])
-
-
-def _birth(core: Core, record: int, version: int) -> Commit:
-    return core.log.commits[int(_births(core, np.array([record]), version)[0])]
+def _told(core: Core, field: int, values: npt.NDArray[Any]) -> pa.Array:
+    """Return stored numbers as texts for a person; null = none."""
+    distinct, at = np.unique(values, return_inverse=True)
+    return pa.array([_text(v) for v in decode(core, field, distinct)], pa.string()).take(pa.array(at))
 
 
 def _births(core: Core, ids: Ids, version: int) -> Ids:
@@ -316,4 +238,4 @@ def _json(text: str | None) -> Any:
 def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
+    return f"{value:.15g}" if isinstance(value, float) else json.dumps(value)

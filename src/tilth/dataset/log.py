@@ -1,12 +1,16 @@
 """The commit log: one small JSON file a version, and the only commit point.
 
-A version exists when `commits/<branch>/<version>.json` exists. The file is written beside it, forced to disk, then given its
-name by `link(2)`, which fails where that name is taken: of two writers one wins. A Lance table with `merge_insert` was tried for
-this: 67 kB and 8-18 ms a commit, both growing with the number of versions; this is 0.5 kB and flat.
+A version exists when `commits/<branch>/<version>.json` exists. The file is written beside it, forced to disk, then
+given its name by `link(2)`, which fails where that name is taken: of two writers one wins. A Lance table with
+`merge_insert` was tried for this: 67 kB and 8-18 ms a commit, both growing with the number of versions; this is 0.5 kB
+and flat.
 """
 
 import json
 import os
+import secrets
+import shutil
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,14 +19,15 @@ from typing import Any
 
 from tilth.errors import Damaged, Exists, NotFound, UsageError, did_you_mean
 
-__all__ = ["Commit", "Log", "fsync_folder", "write_file"]
+__all__ = ["Commit", "Log", "branches", "force", "write_file"]
 
 
 @dataclass(frozen=True)
 class Commit:
     """One version: who made it, why, and which blocks of payload and events belong to it.
 
-    `txn` marks the rows it wrote; `events_start`, `payload_start` are row positions. `metrics` are those of the round's model.
+    `txn` marks the rows it wrote; `events_start`, `payload_start` are row positions. `metrics` are those of the round's
+    model.
     """
 
     version: int
@@ -45,13 +50,14 @@ class Commit:
     meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def fsync_folder(folder: Path) -> None:
-    """Force a folder's list of names to disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def force(*paths: str | Path) -> None:
+    """Force files (their bytes) and folders (their list of names) to disk."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_file(path: Path, text: str, *, sync: bool, replace: bool = True) -> None:
@@ -70,7 +76,7 @@ def write_file(path: Path, text: str, *, sync: bool, replace: bool = True) -> No
     finally:
         part.unlink(missing_ok=True)
     if sync:
-        fsync_folder(path.parent)
+        force(path.parent)
 
 
 class Log:
@@ -79,11 +85,16 @@ class Log:
     def __init__(self, folder: Path, branch: str) -> None:
         self.branch = branch
         self.folder = folder / branch
-        if not self.folder.is_dir():
+        if branch not in branches(folder):
             raise NotFound(f"no branch {branch!r}. {did_you_mean(branch, branches(folder))}")
         self.commits: list[Commit] = []
         self.keys: dict[str, int] = {}
+        self.txns: dict[int, int] = {}
+        self._lock = threading.RLock()
+        last = max((entry.name for entry in os.scandir(self.folder) if not entry.name.startswith(".")), default="")
         self.refresh()
+        if last > self._path(self.head).name:
+            raise Damaged(f"{self._path(self.head + 1)} is missing, though {last} is there; restore it from a backup")
 
     @property
     def head(self) -> int:
@@ -92,29 +103,25 @@ class Log:
 
     def refresh(self) -> None:
         """Read the versions that have come since the last look."""
-        while True:
-            path = self._path(self.head + 1)
-            try:
-                text = path.read_text(encoding="utf-8")
-            except FileNotFoundError:
-                return
-            try:
-                commit = Commit(**json.loads(text))
-            except (ValueError, TypeError) as why:
-                raise Damaged(
-                    f"{path} is not a commit ({why}); restore that file from a backup, the versions below it are intact"
-                ) from why
-            self._take(commit)
+        with self._lock:
+            while (commit := self._next()) is not None:
+                self._take(commit)
 
     def append(self, commit: Commit, *, sync: bool) -> bool:
         """Add a version; False where another writer has taken its number first."""
-        try:
-            write_file(self._path(commit.version), json.dumps(asdict(commit), sort_keys=True), sync=sync, replace=False)
-        except FileExistsError:
-            self.refresh()
-            return False
-        self._take(commit)
-        return True
+        with self._lock:
+            text = json.dumps(asdict(commit), sort_keys=True)
+            try:
+                write_file(self._path(commit.version), text, sync=sync, replace=False)
+            except FileExistsError:
+                self.refresh()
+                return False
+            self._take(commit)
+            return True
+
+    def force(self) -> None:
+        """Force all versions that are known to disk: they may be those of a writer who did not care for power cuts."""
+        force(*(self._path(k) for k in range(self.head + 1)), self.folder, self.folder.parent)
 
     def get(self, version: int) -> Commit:
         """Return one version's commit; NotFound says which versions there are."""
@@ -128,16 +135,39 @@ class Log:
         if not name or not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith("."):
             raise UsageError(f"a branch cannot be called {name!r}: use letters, digits, '-', '_' and '.'")
         target = self.folder.parent / name
+        taken = f"branch {name!r} exists already; open it, or choose another name"
         if target.exists():
-            raise Exists(f"branch {name!r} exists already; open it, or choose another name")
-        part = target.with_name(f".{name}.{os.getpid()}.part")
-        part.mkdir()
-        for k in range(version + 1):
-            os.link(self._path(k), part / self._path(k).name)
-        part.rename(target)
+            raise Exists(taken)
+        part = target.with_name(f".{name}.{secrets.token_hex(4)}.part")
+        try:
+            part.mkdir()
+            for k in range(version + 1):
+                os.link(self._path(k), part / self._path(k).name)
+            if sync:
+                force(part)
+            try:
+                part.rename(target)
+            except OSError as why:
+                if target.exists():  # somebody else made it meanwhile
+                    raise Exists(taken) from why
+                raise
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
         if sync:
-            fsync_folder(target)
-            fsync_folder(target.parent)
+            force(target.parent)
+
+    def _next(self) -> Commit | None:
+        path = self._path(self.head + 1)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        try:
+            return Commit(**json.loads(text))
+        except (ValueError, TypeError) as why:
+            raise Damaged(
+                f"{path} is not a commit ({why}); restore that file from a backup, the versions below it are intact"
+            ) from why
 
     def _path(self, version: int) -> Path:
         return self.folder / f"{version:012d}.json"
@@ -145,6 +175,7 @@ class Log:
     def _take(self, commit: Commit) -> None:
         self.commits.append(commit)
         self.keys[commit.key] = commit.version
+        self.txns[commit.txn] = commit.version
 
 
 def branches(folder: Path) -> list[str]:

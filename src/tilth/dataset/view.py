@@ -1,6 +1,9 @@
 """One version of a dataset as columns in memory: row i is record i."""
 
 import os
+import secrets
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tilth.changes import Field, Op
-from tilth.dataset.log import Commit, fsync_folder
+from tilth.dataset.log import Commit, force
 from tilth.dataset.schema import SPLITS, LabelType
 
 __all__ = ["ANSWERED", "FREE", "PENDING", "View"]
@@ -24,10 +27,11 @@ _ARRAYS = ("known", "alive", "label", "weight", "split", "payload", "asked")
 class View:
     """What version `version` says of every record, as read-only arrays of one length n.
 
-    `known` bool: it is or was a record. `alive` bool: it is part of the data. `label`: int32 codes (-1 = none) for one class, int64 rows of the labels table (-1 = none)
-    for several, float64 (NaN = none) for a number. `weight` float32. `split` int8: position in `SPLITS`. `payload` int64: the payload
-    row that holds its content. `asked` int8: 0 free, 1 a question is pending, 2 answered by an annotator (verified).
-    Rows that are not records (another content of a record, what a crashed writer left) are never alive.
+    `known` bool: it is or was a record. `alive` bool: it is part of the data. `label`: int32 codes (-1 = none) for one
+    class, int64 rows of the labels table (-1 = none) for several, float64 (NaN = none) for a number. `weight` float32.
+    `split` int8: position in `SPLITS`. `payload` int64: the payload row that holds its content. `asked` int8: 0 free,
+    1 a question is pending, 2 answered by an annotator (verified). Rows that are not records (another content of a
+    record, what a crashed writer left) are never alive.
     """
 
     version: int
@@ -73,40 +77,45 @@ class View:
         """bool[n]: alive, in train, without a label, and nobody is or was asked about it."""
         return self.train & ~self.labeled & (self.asked == FREE)
 
-    def grown(self, commit: Commit, label0: npt.NDArray[Any], split0: npt.NDArray[np.int8]) -> "View":
-        """Return a copy that has room for the payload rows of a commit, its new records born."""
-        rows, start, n = len(self), commit.payload_start, commit.payload_start + commit.n_added + commit.n_revised
-        if n <= rows:
-            return replace(self, version=commit.version, **{name: getattr(self, name).copy() for name in _ARRAYS})
+    def grown(self, commits: Sequence[Commit], label0: npt.NDArray[Any], split0: npt.NDArray[Any]) -> "View":
+        """Return a copy that has room for the payload rows of the commits that follow, their new records born.
+
+        `label0` and `split0`: columns of the payload, as long as the new view; not read where nothing is born.
+        """
+        rows = len(self)
+        n = max([rows, *(c.payload_start + c.n_added + c.n_revised for c in commits)])
 
         def longer(old: npt.NDArray[Any], fill: Any) -> npt.NDArray[Any]:
-            new = np.full(n, fill, old.dtype)
+            new = np.empty(n, old.dtype)
             new[:rows] = old
+            new[rows:] = fill
             return new
 
         view = replace(
             self,
-            version=commit.version,
             known=longer(self.known, False),
             alive=longer(self.alive, False),
             label=longer(self.label, np.nan if self.kind.kind == "number" else -1),
             weight=longer(self.weight, 1.0),
             split=longer(self.split, 0),
-            payload=np.concatenate([self.payload, np.arange(rows, n)]),
+            payload=longer(self.payload, np.arange(rows, n)),
             asked=longer(self.asked, FREE),
         )
-        born = slice(start, start + commit.n_added)
-        view.known[born] = True
-        view.alive[born] = True
-        view.split[born] = split0
-        if (
-            self.kind.kind != "classes"
-        ):  # several classes: the commit wrote a `set` event with the row of the labels table
-            view.label[born] = label0
+        for commit in commits:
+            if commit.n_added:
+                born = slice(commit.payload_start, commit.payload_start + commit.n_added)
+                view.known[born] = True
+                view.alive[born] = True
+                view.split[born] = split0[born]
+                if self.kind.kind != "classes":  # several classes: the commit wrote a `set` event with the row
+                    view.label[born] = label0[born]
         return view
 
     def applied(self, events: pa.Table) -> "View":
-        """Apply events in their order to the arrays, in place, and return the view with its counts moved on; last event wins."""
+        """Apply events in their order to the arrays, in place; return the view with its counts moved on.
+
+        The last event wins.
+        """
         ids = events["record_id"].to_numpy()
         op = events["op"].to_numpy()
         field = events["field"].to_numpy()
@@ -146,27 +155,28 @@ class View:
         """Write the arrays as a checkpoint: a cache, from which later versions are built sooner."""
         if folder.exists():
             return
-        part = folder.with_name(f".{folder.name}.part{id(self)}")
-        part.mkdir(parents=True)
         arrays = {name: getattr(self, name) for name in _ARRAYS} | {
             "counts": np.array([self.version, self.labels_spent, self.cost])
         }
-        for name, array in arrays.items():
-            with (part / f"{name}.npy").open("wb") as file:
-                np.save(file, array, allow_pickle=False)
-                if sync:
-                    file.flush()
-                    os.fsync(file.fileno())
+        part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
         try:
+            part.mkdir(parents=True)
+            for name, array in arrays.items():
+                with (part / f"{name}.npy").open("wb") as file:
+                    np.save(file, array, allow_pickle=False)
+                    if sync:
+                        file.flush()
+                        os.fsync(file.fileno())
+            if sync:
+                force(part)
             part.rename(folder)
-        except OSError:  # another process wrote the same checkpoint
-            for file in part.iterdir():
-                file.unlink()
-            part.rmdir()
-            return
+        except OSError:
+            if not folder.exists():  # else another process wrote the same checkpoint
+                raise
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
         if sync:
-            fsync_folder(folder)
-            fsync_folder(folder.parent)
+            force(folder.parent)
 
     @staticmethod
     def load(folder: Path, kind: LabelType) -> "View":

@@ -1,5 +1,6 @@
 """The one writer: checks what was proposed, appends it, and makes it a version by one file in the commit log."""
 
+import errno
 import secrets
 import time
 from collections.abc import Mapping
@@ -12,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tilth.changes import EVENT, Changes, Field, Op, events
+from tilth.dataset.checking import check
 from tilth.dataset.core import Core
 from tilth.dataset.hashing import content_hashes
 from tilth.dataset.log import Commit
-from tilth.dataset.schema import SPLITS
 from tilth.dataset.splits import key_hashes
 from tilth.dataset.store import payload_schema
 from tilth.dataset.view import View
@@ -38,79 +39,113 @@ def write(
     **about: Any,
 ) -> Commit:
     """Make `changes` the next version; see `Dataset.commit`. `follow`: derived records follow their sources."""
+    if on_conflict not in ("raise", "skip"):
+        raise UsageError(f'on_conflict is "raise" or "skip", got {on_conflict!r}')
+    with core.lock:
+        core.log.refresh()
+        base = core.log.head if base is None else base
+        if not -1 <= base <= core.log.head:
+            raise UsageError(f"base={base}: this branch has versions 0 to {core.log.head}; changes rest on one of them")
+        key = key or f"commit-{secrets.token_hex(8)}"
+        try:
+            commit = _commit(core, changes, key, base, on_conflict, follow, dict(meta or {}), about)
+        except OSError as why:
+            if errno.ENOSPC not in (why.errno, _named(why)):
+                raise
+            told = f"no space left for {core.path}: nothing was changed; make room and commit again"
+            raise OSError(errno.ENOSPC, told) from why
+        core.tidy()
+        return commit
+
+
+def _named(why: OSError) -> int:
+    """Return the number of a system error that Lance tells in words only."""
+    return errno.ENOSPC if "No space left on device" in str(why) else 0
+
+
+def _commit(
+    core: Core,
+    changes: Changes,
+    key: str,
+    base: int,
+    on_conflict: str,
+    follow: bool,
+    meta: Mapping[str, Any],
+    about: Mapping[str, Any],
+) -> Commit:
     log = core.log
-    log.refresh()
-    key = key or f"commit-{secrets.token_hex(8)}"
-    base = log.head if base is None else base
     while True:
         if key in log.keys:
             return log.commits[log.keys[key]]
         head = log.head
-        skipped = 0
-        todo = changes
-        if head > base:
-            todo, skipped = _rebase(core, todo, base, head, on_conflict)
-        if head >= 0 and todo.events.num_rows == 0 and todo.added is None and todo.revised is None:
+        todo, skipped = _rebase(core, changes, base, head, on_conflict) if head > base else (changes, 0)
+        if head >= 0 and not any(t is not None and t.num_rows for t in (todo.events, todo.added, todo.revised)):
             return log.commits[head]
+        said = dict(meta) | ({"conflicts": skipped} if skipped else {})
         txn = secrets.randbits(62) | 1
-        said = dict(meta or {}) | ({"conflicts": skipped} if skipped else {})
-        commit = _append(
-            core, todo, head, Commit(head + 1, key, txn, head, time.time(), meta=said, **about), follow=follow
-        )
+        commit = _append(core, todo, Commit(head + 1, key, txn, head, time.time(), meta=said, **about), follow=follow)
+        core.force()
         if log.append(commit, sync=core.store.sync):
-            core.checkpoint()
             return commit
         # another writer was first: what was appended stays unread, and the changes are checked against the new head
 
 
 def _rebase(core: Core, changes: Changes, base: int, head: int, on_conflict: str) -> tuple[Changes, int]:
-    """Drop or refuse changes on records that others changed after `base`."""
+    """Drop or refuse changes on records that others changed after `base`, and new records that others added."""
     theirs = np.unique(core.events(base, head, ["record_id", "txn"])["record_id"].to_numpy())
     ids = changes.events["record_id"].to_numpy()
-    hit = np.isin(ids, theirs)
+    # what somebody answered is kept, whatever has become of the record since
+    hit = np.isin(ids, theirs) & (changes.events["op"].to_numpy() != Op.ANSWER)
     revised = changes.revised
-    hit_revised = np.isin(revised["record_id"].to_numpy(), theirs) if revised is not None else np.empty(0, bool)
-    lost = np.unique(
-        np.concatenate([ids[hit], revised["record_id"].to_numpy()[hit_revised] if revised is not None else ids[:0]])
-    )
+    ids_revised = revised["record_id"].to_numpy() if revised is not None else ids[:0]
+    hit_revised = np.isin(ids_revised, theirs)
+    added = changes.added
+    there = np.empty(0, np.int64)
+    if added is not None and on_conflict == "skip":  # else the same key twice is a Conflict further down
+        there = core.find(added["key"].to_pylist(), head)
+        there = np.where((there >= 0) & core.view(head).alive[there], there, -1)
+    lost = np.unique(np.concatenate([ids[hit], ids_revised[hit_revised], there[there >= 0]]))
     if len(lost) == 0:
         return changes, 0
     if on_conflict == "raise":
         names = ", ".join(core.keys(lost[:3]))
         raise Conflict(
-            f"{len(lost)} records ({names}{', ...' if len(lost) > 3 else ''}) were changed by others in versions {base + 1} to {head}, "
-            f"after version {base} on which these changes rest. Propose them again on version {head}",
+            f"{len(lost)} records ({names}{', ...' if len(lost) > 3 else ''}) were changed by others in versions "
+            f"{base + 1} to {head}, after version {base} on which these changes rest. Propose them again on version "
+            f"{head}",
             lost.tolist(),
         )
-    kept = revised.filter(pa.array(~hit_revised)) if revised is not None else None
-    return Changes(changes.events.filter(pa.array(~hit)), changes.added, kept), len(lost)
+    kept = changes.events.filter(pa.array(~hit))
+    if (there >= 0).any() and added is not None:
+        place = np.where(there < 0, -np.cumsum(there < 0), len(core.view(head)))  # the new -(i + 1), or no record
+        moved = _resolved(kept, place)
+        kept = moved.filter(pc.less(moved["record_id"], len(core.view(head))))
+        added = added.filter(pa.array(there < 0))
+    return Changes(kept, added, None if revised is None else revised.filter(pa.array(~hit_revised))), len(lost)
 
 
-def _append(core: Core, changes: Changes, head: int, commit: Commit, *, follow: bool) -> Commit:
+def _append(core: Core, changes: Changes, commit: Commit, *, follow: bool) -> Commit:
     """Append payload, labels and events under the commit's txn; return the commit with its blocks filled in."""
-    store = core.store
+    store, head = core.store, commit.parent
     view = core.view(head) if head >= 0 else View.empty(core.schema.label)
-    table = _check(core, view, changes)
+    check(core, view, changes)
     added, revived, ids = _added(core, changes, head)
-    if follow and head >= 0:
-        table = _follow(core, table, head)
-    payload = _payload(core, view, added, changes.revised, commit.txn)
+    revised = changes.revised if changes.revised is not None and changes.revised.num_rows else None
+    payload = _payload(core, added, revised, commit.txn)
     start = store.append_payload(payload, commit.txn) if payload is not None else 0
     n_added = added.num_rows if added is not None else 0
-    n_revised = changes.revised.num_rows if changes.revised is not None else 0
+    n_revised = revised.num_rows if revised is not None else 0
 
-    if added is not None:
-        ids[ids < 0] = start + np.arange(n_added)
-    table = _resolved(table, ids)
-    if len(revived):
-        table = pa.concat_tables([events(Op.ADD, revived, reason="added again"), table])
-    if changes.revised is not None:
+    ids[ids < 0] = start + np.arange(n_added)
+    table = _resolved(changes.events, ids)
+    if follow and head >= 0:
+        table = _follow(core, table, head, revived)
+    table = pa.concat_tables([_revive(core, view, table, revived), table])
+    if revised is not None:
         rows = np.arange(start + n_added, start + n_added + n_revised)
-        new = events(
-            Op.SET, changes.revised["record_id"].to_numpy(), field=Field.PAYLOAD, num=rows, reason=commit.message
-        )
-        if "reason" in changes.revised.column_names:
-            new = new.set_column(EVENT.get_field_index("reason"), "reason", changes.revised["reason"])
+        new = events(Op.SET, revised["record_id"].to_numpy(), field=Field.PAYLOAD, num=rows, reason=commit.message)
+        if "reason" in revised.column_names:
+            new = new.set_column(EVENT.get_field_index("reason"), "reason", revised["reason"])
         table = pa.concat_tables([table, new])
     if core.schema.label.kind == "classes":
         table = _structured(core, table, added, start, commit.txn)
@@ -128,49 +163,12 @@ def _append(core: Core, changes: Changes, head: int, commit: Commit, *, follow: 
     )
 
 
-def _check(core: Core, view: View, changes: Changes) -> pa.Table:
-    """Refuse events that no record, label, weight or split of this dataset can have."""
-    table = changes.events
-    ids = table["record_id"].to_numpy()
-    n_new = changes.added.num_rows if changes.added is not None else 0
-    revised = changes.revised["record_id"].to_numpy() if changes.revised is not None else ids[:0]
-    every = np.concatenate([ids, revised])
-    wrong = (every < -n_new) | (every >= len(view))
-    real = every[(every >= 0) & ~wrong]
-    if wrong.any() or not view.known[real].all():
-        bad = every[wrong].tolist() + real[~view.known[real]].tolist()
-        raise UsageError(
-            f"record ids {bad[:5]} are not in version {view.version}; use ids of `Dataset.ids(keys)` or of a selector"
-        )
-    op, field, new = table["op"].to_numpy(), table["field"].to_numpy(), table["new_num"].to_numpy()
-    is_set = op == Op.SET
-    kind = core.schema.label
-    codes = new[is_set & (field == Field.LABEL)]
-    if (
-        kind.kind == "class"
-        and len(codes)
-        and not ((codes >= -1) & (codes < len(kind.classes)) & (codes % 1 == 0)).all()
-    ):
-        raise UsageError(
-            f"labels are codes from 0 to {len(kind.classes) - 1} (-1 = none), got {codes.min():g} to {codes.max():g}"
-        )
-    weights = new[is_set & (field == Field.WEIGHT)]
-    if len(weights) and not (np.isfinite(weights) & (weights >= 0)).all():
-        raise UsageError(f"weights are finite numbers of 0 or more, got {weights.min()} to {weights.max()}")
-    splits = new[is_set & (field == Field.SPLIT)]
-    if len(splits) and not np.isin(splits, range(len(SPLITS))).all():
-        raise UsageError(f"splits are positions in {SPLITS}, got {splits.min():g} to {splits.max():g}")
-    return table
-
-
 def _added(core: Core, changes: Changes, head: int) -> tuple[pa.Table | None, Ids, Ids]:
-    """Sort the records to add into new ones and ones that were removed before: (new rows, revived ids, id of row i or -1)."""
+    """Sort records to add into new ones and removed ones: (new rows, revived ids, id of row i or -1)."""
     table = changes.added
     if table is None or table.num_rows == 0:
         return None, np.empty(0, np.int64), np.empty(0, np.int64)
     keys = table["key"].to_pylist()
-    if len(set(keys)) != len(keys):
-        raise UsageError(f"two of the {len(keys)} new records have the same key; keys must differ")
     ids = core.find(keys, head) if head >= 0 else np.full(len(keys), -1, np.int64)
     there = ids >= 0
     if not there.any():
@@ -184,8 +182,8 @@ def _added(core: Core, changes: Changes, head: int) -> tuple[pa.Table | None, Id
     if living.any() or foreign.any():
         some = [keys[i] for i in np.flatnonzero(living | foreign)[:3]]
         raise Conflict(
-            f"{int((living | foreign).sum())} of the new records have keys that the dataset has already ({', '.join(some)}); "
-            "leave them out, give other keys, or restore() what was removed",
+            f"{int((living | foreign).sum())} of the new records have keys that the dataset has already "
+            f"({', '.join(some)}); leave them out, give other keys, or restore() what was removed",
             ids[living | foreign].tolist(),
         )
     fresh = table.filter(pa.array(~there))
@@ -202,18 +200,45 @@ def _resolved(table: pa.Table, ids: Ids) -> pa.Table:
     )
 
 
-def _follow(core: Core, table: pa.Table, head: int) -> pa.Table:
-    """Add what derived records do because their source was removed or got a label: they follow it in the same commit."""
+def _revive(core: Core, view: View, table: pa.Table, revived: Ids) -> pa.Table:
+    """Return the events that bring back removed records: as they were, with the label that their source has now."""
+    if len(revived) == 0:
+        return EVENT.empty_table()
+    told = table["record_id"].to_numpy()[table["op"].to_numpy() == Op.ADD]
+    parent = core.column("parent", view.version)[revived]
+    child, parent = revived[parent >= 0], parent[parent >= 0]
+    stale = ~_equal(view.label[child], view.label[parent])
+    labels = view.label[parent[stale]].astype(np.float64)
+    return pa.concat_tables(
+        [
+            events(Op.ADD, revived[~np.isin(revived, told)], reason="added again"),
+            events(Op.SET, child[stale], field=Field.LABEL, num=labels, reason="follows its source"),
+        ]
+    )
+
+
+def _equal(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    return (a == b) | ((a != a) & (b != b))  # NaN is no label
+
+
+def _follow(core: Core, table: pa.Table, head: int, revived: Ids) -> pa.Table:
+    """Add what derived records do because their source was removed or got a label: they follow in the same commit."""
+    while (more := _following(core, table, head, revived)) is not None:  # and theirs follow them
+        table = pa.concat_tables([table, more])
+    return table
+
+
+def _following(core: Core, table: pa.Table, head: int, revived: Ids) -> pa.Table | None:
     op, field = table["op"].to_numpy(), table["field"].to_numpy()
     moves = (op == Op.REMOVE) | ((op == Op.SET) & (field == Field.LABEL))
     if not moves.any():
-        return table
+        return None
     leading = table.filter(pa.array(moves))
     child, parent = core.children(np.unique(leading["record_id"].to_numpy()), head)
-    alive = core.view(head).alive[child]
-    child, parent = child[alive], parent[alive]
+    there = core.view(head).alive[child] | np.isin(child, revived)
+    child, parent = child[there], parent[there]
     if len(child) == 0:
-        return table
+        return None
     order = np.argsort(leading["record_id"].to_numpy(), kind="stable")
     source = leading["record_id"].to_numpy()[order]
     first, last = np.searchsorted(source, parent, "left"), np.searchsorted(source, parent, "right")
@@ -231,33 +256,25 @@ def _follow(core: Core, table: pa.Table, head: int) -> pa.Table:
     ]
     reasons = pc.binary_join_element_wise(pa.scalar("follows its source: "), copied["reason"], "")
     copied = copied.set_column(EVENT.get_field_index("reason"), "reason", reasons.cast(pa.string()))
-    return pa.concat_tables([table, copied.filter(pa.array(fresh))])
+    return copied.filter(pa.array(fresh)) if any(fresh) else None
 
 
-def _payload(core: Core, view: View, added: pa.Table | None, revised: pa.Table | None, txn: int) -> pa.Table | None:
+def _payload(core: Core, added: pa.Table | None, revised: pa.Table | None, txn: int) -> pa.Table | None:
     """Return new payload rows: first the new records, then the new contents of old ones."""
-    schema = payload_schema(core.schema)
     parts: list[pa.Table] = []
     if added is not None:
-        parts.append(_rows(core, added, schema, txn, revises=np.full(added.num_rows, -1)))
-    if revised is not None and revised.num_rows:
+        parts.append(_rows(core, added, txn, revises=np.full(added.num_rows, -1)))
+    if revised is not None:
         ids = revised["record_id"].to_numpy()
-        if len(np.unique(ids)) != len(ids):
-            raise UsageError("two new contents for one record; give each record one")
-        keys = core.store.payload.take(ids, ["key", "parent", "label0", "split0"])
-        for name in keys.column_names:
-            revised = revised.append_column(name, keys[name])
-        parts.append(_rows(core, revised, schema, txn, revises=ids))
+        own = core.store.payload.take(ids, ["key", "parent", "label0", "split0"])
+        whole = pa.table({name: revised[name] for name in revised.column_names} | {n: own[n] for n in own.column_names})
+        parts.append(_rows(core, whole, txn, revises=ids))
     return pa.concat_tables(parts) if parts else None
 
 
-def _rows(core: Core, table: pa.Table, schema: pa.Schema, txn: int, *, revises: Ids) -> pa.Table:
+def _rows(core: Core, table: pa.Table, txn: int, *, revises: Ids) -> pa.Table:
+    schema = payload_schema(core.schema)
     n = table.num_rows
-    missing = [name for name in core.schema.names if name not in table.column_names]
-    if missing:
-        raise UsageError(
-            f"new records lack the columns {', '.join(missing)}; every record has {', '.join(core.schema.names)}"
-        )
     given = {name: table[name] for name in table.column_names}
     own: dict[str, Any] = {
         "key_hash": key_hashes(table["key"]),

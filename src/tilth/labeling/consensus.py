@@ -32,7 +32,7 @@ def majority(labels: Sequence[Any]) -> Any:
 
 
 def encode(dataset: Dataset, labels: Sequence[Any], *, who: str) -> tuple[npt.NDArray[np.float64], list[str | None]]:
-    """Return labels as stored: numbers (class codes or values), and JSON text for several classes; DataError names a wrong one."""
+    """Return labels as stored: numbers or, for several classes, JSON text; DataError names a wrong one."""
     kind = dataset.schema.label
     numbers = np.full(len(labels), np.nan)
     texts: list[str | None] = [None] * len(labels)
@@ -43,24 +43,25 @@ def encode(dataset: Dataset, labels: Sequence[Any], *, who: str) -> tuple[npt.ND
         if kind.kind == "number":
             if isinstance(label, bool) or not isinstance(label, (int, float)) or not np.isfinite(label):
                 raise DataError(
-                    f"{who} answered {label!r} where labels are numbers; give a finite number, or None for 'cannot tell'"
+                    f"{who} answered {label!r} where labels are numbers; give a finite number, or None for 'cannot "
+                    "tell'"
                 )
             numbers[i] = label
             continue
         several = kind.kind == "classes"
-        names = list(label) if several and isinstance(label, (list, tuple, set)) else [label]
+        names: list[str] = [str(part) for part in label] if several and not isinstance(label, str) else [str(label)]
         for name in names:
             if name not in code:
-                kind.code(str(name))  # NotFound with the classes there are
+                kind.code(name)  # NotFound with the classes there are
         if several:
             texts[i] = json.dumps(sorted(names, key=kind.classes.index))
         else:
-            numbers[i] = code[label]
+            numbers[i] = code[names[0]]
     return numbers, texts
 
 
 def answered(dataset: Dataset, answers: Answers, *, reason: str) -> Changes:
-    """Return the events of answers: each answer as it was given, and the label that their majority sets where it differs."""
+    """Return the events of answers: each as it was given, and the label that their majority sets."""
     view = dataset.view
     ids = np.asarray(answers.records, np.int64)
     who = answers.annotators[0] if len(answers.annotators) else "the annotator"

@@ -17,14 +17,15 @@ __all__ = ["Oracle"]
 
 @dataclass(frozen=True)
 class Oracle:
-    """An annotator that answers at once with the value of a (hidden) column, wrong at rate `error`, at `cost` an answer.
+    """An annotator that answers at once with the value of a (hidden) column, wrong at a set rate, at a set price.
 
     >>> Oracle("truth", error=0.05)
     Oracle("truth", error=0.05)
 
-    `column`: where the truth stands, as class names (or their codes) for classes, numbers for numbers. A wrong answer is one of the
-    other classes, each as likely; a wrong number is off by up to its own size. Errors are drawn from the record's key, the vote and `seed`:
-    asked again, it says the same. Votes of one record come from `name-1`, `name-2`, ... and err independently.
+    `column`: where the truth stands, as class names (or their codes) for classes, numbers for numbers. A wrong answer
+    is one of the other classes, each as likely; a wrong number is off by up to its own size. Errors are drawn from the
+    record's key, the vote and `seed`: asked again, it says the same. Votes of one record come from `name-1`, `name-2`,
+    ... and err independently.
     """
 
     column: str

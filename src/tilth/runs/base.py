@@ -64,7 +64,7 @@ class Run:
         return rounds[-1].version if rounds else 0
 
     def to_frame(self) -> Any:
-        """Return a pandas DataFrame, one row a round: version, labels spent, cost, metrics (test ones behind `test:`), changes by each rule."""
+        """Return a pandas DataFrame, one row a round: spent, metrics (`test:` on test), changes by each rule."""
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
@@ -81,7 +81,7 @@ class Run:
         return pd.DataFrame(rows)
 
     def plot(self, metric: str | None = None) -> Any:
-        """Return a matplotlib figure: the metric against labels spent and against rounds, versions and changes marked."""
+        """Return a matplotlib figure: the metric against labels spent and rounds, changes marked."""
         from tilth.runs.plot import plot
 
         return plot(self, metric)
@@ -98,7 +98,8 @@ class Run:
         }
 
     def __repr__(self) -> str:
-        return f"Run({self.name!r} on {self.dataset.name!r}: {self.state}, {len(self.rounds)} rounds{f', {self.why}' if self.why else ''})"
+        why = f", {self.why}" if self.why else ""
+        return f"Run({self.name!r} on {self.dataset.name!r}: {self.state}, {len(self.rounds)} rounds{why})"
 
     def _repr_html_(self) -> str:
         frame = self.to_frame()

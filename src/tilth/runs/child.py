@@ -1,7 +1,8 @@
 """The training process of a run: `python -m tilth.runs.child` reads requests as JSON lines and answers in kind.
 
-A process of its own, so that training can be stopped by killing it, a crash or a lack of memory in it does not take the run with it, and
-the libraries stay loaded between rounds. It ends when its standard input closes, that is, when its parent is gone.
+A process of its own, so that training can be stopped by killing it, a crash or a lack of memory in it does not take the
+run with it, and the libraries stay loaded between rounds. It ends when its standard input closes, that is, when its
+parent is gone.
 """
 
 import json

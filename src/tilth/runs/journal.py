@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ create table if not exists runs (
   run text primary key, number integer not null, spec text not null, state text not null, why text not null default '',
   source text not null default '', started real not null, ended real);
 create table if not exists steps (
-  run text not null, key text not null, result text not null, finished real not null, seconds real not null, primary key (run, key));
+  run text not null, key text not null, result text not null, finished real not null, seconds real not null, primary key
+  (run, key));
 create table if not exists specs (spec text primary key, json text not null);
 """
 
@@ -25,8 +26,8 @@ create table if not exists specs (spec text primary key, json text not null);
 class Journal:
     """Runs and finished steps in one SQLite file; a step's result is on disk before the next step begins.
 
-    `state` of a run: running, waiting, paused, failed, done. A run whose process is gone stays "running" here; who looks at it
-    tells by the project's lock that it is resting.
+    `state` of a run: running, waiting, paused, failed, done. A run whose process is gone stays "running" here; who
+    looks at it tells by the project's lock that it is resting.
     """
 
     def __init__(self, path: Path) -> None:
@@ -113,7 +114,7 @@ class Journal:
         return [{"key": k, "result": json.loads(r), "finished": f, "seconds": s} for k, r, f, s in cursor.fetchall()]
 
     @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
+    def _write(self) -> Generator[sqlite3.Connection]:
         try:
             self._db.execute("begin immediate")
         except sqlite3.OperationalError as why:

@@ -37,10 +37,10 @@ def run(
 ) -> Run:
     """Run a workflow until it is done, or go on with the run that is not: a step that has finished is not repeated.
 
-    `source`: the file that the workflow comes from, for its own functions in the training process. `listen` is told what is going on.
-    `inline=True` trains in this process. A workflow that was edited since its run began is refused, with the difference, unless
-    `adopt=True`: then it counts from the next round. Raises `Busy` where another process runs this project, `RunFailed` where a step
-    failed (mend it and run again), `Parked` where it waits for people.
+    `source`: the file that the workflow comes from, for its own functions in the training process. `listen` is told
+    what is going on. `inline=True` trains in this process. A workflow that was edited since its run began is refused,
+    with the difference, unless `adopt=True`: then it counts from the next round. Raises `Busy` where another process
+    runs this project, `RunFailed` where a step failed (mend it and run again), `Parked` where it waits for people.
     """
     home = home_of(workflow.dataset.path)
     home.mkdir(parents=True, exist_ok=True)
@@ -91,10 +91,16 @@ def _enter(journal: Journal, workflow: Workflow, source: str, *, adopt: bool) ->
         changed = _differences(journal.spec(last[0]["spec"]), json.loads(text))
         if not adopt:
             raise UsageError(
-                f"the workflow was edited since {name} began ({changed}). Go on with the new one from the next round by --adopt, "
+                f"the workflow was edited since {name} began ({changed}). Go on with the new one from the next round "
+                "by --adopt, "
                 "or put the old one back"
             )
         journal.adopt(name, spec, text)
+        if last[0]["state"] == "failed":
+            # the round cannot end as it is: what is left of it runs by the new workflow
+            starts = [s for s in journal.steps(name) if s["key"].endswith("/start")]
+            if starts:
+                journal.finish(name, starts[-1]["key"], {**starts[-1]["result"], "spec": spec}, starts[-1]["seconds"])
     journal.set_state(name, "running")
     return name
 
@@ -143,15 +149,18 @@ class _Local:
             raise RunFailed(f"step {key} of {self.run} failed: {error}") from error
         except Exception as error:
             raise RunFailed(
-                f"step {key} of {self.run} failed: {type(error).__name__}: {error}. Mend it and run again: it goes on at this step"
+                f"step {key} of {self.run} failed: {type(error).__name__}: {error}. Mend it and run again: it goes on "
+                "at this step"
             ) from error
         reach(f"inside {key}")
         self._journal.finish(self.run, key, result, time.perf_counter() - began)
         reach(f"after {key}")
         return result
 
-    async def train(self, key: str, workflow: Workflow, version: int, *, keep: bool) -> dict[str, Any]:
-        return await self.step(key, lambda: self._trainer.train(workflow, version, keep=keep))
+    async def train(
+        self, key: str, workflow: Workflow, version: int, *, needs: frozenset[str], keep: bool
+    ) -> dict[str, Any]:
+        return await self.step(key, lambda: self._trainer.train(workflow, version, needs=needs, keep=keep))
 
     def workflow(self, spec: str) -> Workflow:
         if spec not in self._specs:

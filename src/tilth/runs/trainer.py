@@ -1,11 +1,12 @@
 """Who trains for a run: a warm child process, or this process."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from tilth.algebra import to_json
 from tilth.errors import RunFailed
@@ -18,7 +19,7 @@ __all__ = ["Child", "Inline", "Trainer"]
 class Trainer(Protocol):
     """Trains on a version and writes the outputs; returns what `tilth.training.train` returns."""
 
-    def train(self, workflow: Workflow, version: int, *, keep: bool) -> dict[str, Any]:
+    def train(self, workflow: Workflow, version: int, *, needs: frozenset[str], keep: bool) -> dict[str, Any]:
         """Train; RunFailed where that cannot be done."""
         ...
 
@@ -30,13 +31,12 @@ class Trainer(Protocol):
 class Inline:
     """Trains in this process: for small data and tests; it cannot be cancelled in the middle."""
 
-    def train(self, workflow: Workflow, version: int, *, keep: bool) -> dict[str, Any]:
+    def train(self, workflow: Workflow, version: int, *, needs: frozenset[str], keep: bool) -> dict[str, Any]:
         """Train in this process."""
-        assert workflow.probe is not None
         return train(
             workflow.dataset.at(version),
             workflow.model,
-            workflow.probe,
+            workflow.judge,
             needs=workflow.needs,
             seed=workflow.seed,
             keep=keep,
@@ -51,25 +51,29 @@ class Child:
 
     def __init__(self, source: Path | None = None) -> None:
         self.source = source
-        self._process: subprocess.Popen[str] | None = None
+        self._child: tuple[subprocess.Popen[str], IO[str], IO[str]] | None = None
+        self._death: int | None = None
 
-    def train(self, workflow: Workflow, version: int, *, keep: bool) -> dict[str, Any]:
-        """Send the request and wait for the answer; a child that dies is replaced once, then RunFailed says how it died."""
+    def train(self, workflow: Workflow, version: int, *, needs: frozenset[str], keep: bool) -> dict[str, Any]:
+        """Send the request and wait for the answer; a child that dies is replaced once."""
         spec = workflow.to_json()
         request = {
             "source": str(self.source) if self.source else "",
             "dataset": spec["dataset"],
             "version": version,
             "model": to_json(workflow.model),
-            "probe": to_json(workflow.probe),
-            "needs": sorted(workflow.needs),
+            "probe": to_json(workflow.judge),
+            "needs": sorted(needs),
             "seed": workflow.seed,
             "keep": keep,
         }
         answer = self._ask(request) or self._ask(request)
         if answer is None:
+            code = self._child[0].wait() if self._child is not None else self._death
+            died = f" (signal {-code})" if code is not None and code < 0 else f" (exit code {code})"
             raise RunFailed(
-                f"the training process died twice{self._death()} on version {version}; if memory ran out, use a smaller model or fewer records, "
+                f"the training process died twice{died} on version {version}; if memory ran out, use a "
+                "smaller model or fewer records, "
                 "then run again: everything committed is safe"
             )
         if "error" in answer:
@@ -79,40 +83,40 @@ class Child:
 
     def close(self) -> None:
         """Kill the child; a half-written output is never taken for a whole one."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    pipe.close()
-            self._process = None
+        if self._child is not None:
+            process, to, back = self._child
+            process.kill()
+            process.wait()
+            with contextlib.suppress(BrokenPipeError):  # the last request may not have been read
+                to.close()
+            back.close()
+            self._child = None
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        process = self._alive()
-        assert process.stdin is not None
-        assert process.stdout is not None
+        _, to, back = self._alive()
         try:
-            process.stdin.write(json.dumps(request) + "\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
+            to.write(json.dumps(request) + "\n")
+            to.flush()
+            line = back.readline()
         except (BrokenPipeError, ValueError):
             line = ""
         return json.loads(line) if line else None
 
-    def _alive(self) -> subprocess.Popen[str]:
-        if self._process is None or self._process.poll() is not None:
+    def _alive(self) -> tuple[subprocess.Popen[str], IO[str], IO[str]]:
+        if self._child is not None and self._child[0].poll() is not None:
+            self._death = self._child[0].returncode
             self.close()
+        if self._child is None:
             # the child imports what this process can import, and nothing is left to the working directory
             paths = os.pathsep.join(p for p in sys.path if p)
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "tilth.runs.child"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
                 env=os.environ | {"PYTHONPATH": paths},
             )
-        return self._process
-
-    def _death(self) -> str:
-        code = self._process.poll() if self._process is not None else None
-        return f" (signal {-code})" if code is not None and code < 0 else f" (exit code {code})" if code else ""
+            if process.stdin is None or process.stdout is None:
+                raise RunFailed("the training process has no pipes to speak through; the system refused them")
+            self._child = (process, process.stdin, process.stdout)
+        return self._child

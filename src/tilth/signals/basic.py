@@ -5,6 +5,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tilth.algebra import signal
+from tilth.dataset.splits import uniform
 from tilth.errors import UsageError
 from tilth.state import State
 
@@ -50,12 +51,14 @@ def column(state: State, name: str) -> Floats:
     >>> column("price") > 100
     column("price") > 100
 
-    float64[n], in the column's unit; NaN where it is missing and for what is no living record. NotFound for a column that there is
-    not, UsageError for one that holds no numbers.
+    float64[n], in the column's unit; NaN where it is missing and for what is no living record. NotFound for a column
+    that there is not, UsageError for one that holds no numbers.
     """
     kind = state.dataset.schema.column(name).kind
     if kind not in ("number", "integer"):
-        raise UsageError(f"column({name!r}): that column holds {kind}; a signal is a number per record. Use where({name}=...) for text")
+        raise UsageError(
+            f"column({name!r}) holds {kind}; a signal is a number per record. For text use where({name}=...)"
+        )
     out = np.full(len(state), np.nan)
     for rows in state.dataset.stream(columns=[name]):
         out[rows["record_id"].to_numpy()] = rows[name].cast(pa.float64()).to_numpy()

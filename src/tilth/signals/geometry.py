@@ -26,16 +26,16 @@ def _whole_k(made: Signal) -> Signal:
 
 @refined(_whole_k)
 @signal(needs={"embeddings"}, tasks=ALL)
-def novelty(state: State, k: int = 10) -> Floats:
+def novelty(state: State, *, k: int = 10) -> Floats:
     """How far a record is from what is labelled: the mean cosine distance to the k nearest labelled training records.
 
     >>> novelty(k=5) > 0.3
     novelty(k=5) > 0.3
 
-    float32[n] in [0, 2]: 0 = as near as can be, high = unlike all that is labelled; a labelled record is not its own neighbour. NaN
-    outside the living training records, where there is no embedding, and while nothing is labelled. With m training and l labelled
-    records in d dimensions: m x l x d multiplications. Ramaswamy, Rastogi and Shim 2000, Efficient Algorithms for Mining Outliers from
-    Large Data Sets (with the mean instead of the k-th distance).
+    float32[n] in [0, 2]: 0 = as near as can be, high = unlike all that is labelled; a labelled record is not its own
+    neighbour. NaN outside the living training records, where there is no embedding, and while nothing is labelled. With
+    m training and l labelled records in d dimensions: m x l x d multiplications. Ramaswamy, Rastogi and Shim 2000,
+    Efficient Algorithms for Mining Outliers from Large Data Sets (with the mean instead of the k-th distance).
     """
     labelled = _in_key_order(state, state.view.train & state.view.labeled)
     return 1 - _similarity(state, labelled, k)
@@ -43,15 +43,16 @@ def novelty(state: State, k: int = 10) -> Floats:
 
 @refined(_whole_k)
 @signal(needs={"embeddings"}, tasks=ALL)
-def density(state: State, k: int = 10) -> Floats:
+def density(state: State, *, k: int = 10) -> Floats:
     """How typical a record is: the mean cosine similarity to the k nearest other training records, labelled or not.
 
     >>> density(k=20) > 0.8
     density(k=20) > 0.8
 
-    float32[n] in [-1, 1]: high = in the thick of the data, low = alone. NaN outside the living training records and where there is no
-    embedding. Compares all with all: m x m x d multiplications for m training records in d dimensions. The typicality of Hacohen,
-    Dekel and Weinshall 2022, Active Learning on a Budget (with the similarity instead of the inverse distance).
+    float32[n] in [-1, 1]: high = in the thick of the data, low = alone. NaN outside the living training records and
+    where there is no embedding. Compares all with all: m x m x d multiplications for m training records in d
+    dimensions. The typicality of Hacohen, Dekel and Weinshall 2022, Active Learning on a Budget (with the similarity
+    instead of the inverse distance).
     """
     return _similarity(state, _in_key_order(state, state.view.train), k)
 
@@ -66,17 +67,17 @@ def _threshold_and_source(made: Signal) -> Signal:
 
 @refined(_threshold_and_source)
 @signal(needs={"embeddings"}, tasks=ALL)
-def duplicate(state: State, threshold: float = 0.95, *, by: str = "embeddings") -> Floats:
+def duplicate(state: State, *, threshold: float = 0.95, by: str = "embeddings") -> Floats:
     """Whether another record says the same already: 1 for each that is superfluous, 0 for the one that stands for it.
 
     >>> duplicate(by="content") > 0
     duplicate(by="content") > 0
 
-    float32[n] of 0 and 1. By `"embeddings"`: a record that has, at a cosine similarity of `threshold` or more, one that stands. By
-    `"content"`: one whose content is equal to the byte (no model is needed; `threshold` says nothing). Labelled records stand before
-    unlabelled ones, then those of lower key hash, so dropping all records with 1 leaves exactly one of each group. NaN outside the
-    living training records and where there is no embedding. Compares all with those that stand: up to m x m x d multiplications.
-    Abbas et al. 2023, SemDeDup.
+    float32[n] of 0 and 1. By `"embeddings"`: a record that has, at a cosine similarity of `threshold` or more, one that
+    stands. By `"content"`: one whose content is equal to the byte (no model is needed; `threshold` says nothing).
+    Labelled records stand before unlabelled ones, then those of lower key hash, so dropping all records with 1 leaves
+    exactly one of each group. NaN outside the living training records and where there is no embedding. Compares all
+    with those that stand: up to m x m x d multiplications. Abbas et al. 2023, SemDeDup.
     """
     labelled = _in_key_order(state, state.view.train & state.view.labeled)
     ids = np.concatenate([labelled, _in_key_order(state, state.view.train & ~state.view.labeled)])

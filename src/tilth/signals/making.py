@@ -1,4 +1,4 @@
-"""What signals and metrics whose arguments need a look share: they are judged when they are written, not rounds later."""
+"""What signals and metrics with arguments share: these are judged when they are written, not rounds later."""
 
 import functools
 from collections.abc import Callable
@@ -13,9 +13,9 @@ Made = TypeVar("Made")
 
 
 def refined(refine: Callable[[Made], Made]) -> Callable[[Callable[P, Made]], Callable[P, Made]]:
-    """Look at each value that a `@signal` or `@metric` function makes: `refine` returns it, or one with other needs, or raises.
+    """Look at each value that a `@signal` or `@metric` function makes.
 
-    Stands above `@signal(...)`.
+    `refine` returns it, or one with other needs, or raises. Stands above `@signal(...)`.
     """
 
     def wrap(make: Callable[P, Made]) -> Callable[P, Made]:

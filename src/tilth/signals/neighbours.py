@@ -1,6 +1,7 @@
 """Which records are near each other: exact, by blocks of matrix products.
 
-Rows are taken in an order that depends on keys only, so that the same records give the same bits whatever their ids are.
+Rows are taken in an order that depends on keys only, so that the same records give the same bits whatever their ids
+are.
 """
 
 from collections.abc import Callable
@@ -33,9 +34,10 @@ def unit(rows: Floats) -> Floats:
 
 
 def similarity(of: Ids, among: Ids, rows: Callable[[Ids], Floats], k: int) -> Floats:
-    """Return the mean cosine similarity of each record of `of` to the k nearest of `among`, itself left out; float32[len(of)].
+    """Return the mean cosine similarity of each record of `of` to the k nearest of `among`; float32[len(of)].
 
-    `rows(ids)` gives unit rows. With fewer than k others, the mean over those there are; NaN where there is none.
+    A record is not its own neighbour.     `rows(ids)` gives unit rows. With fewer than k others, the mean over those
+    there are; NaN where there is none.
     """
     out = np.full(len(of), np.nan, np.float32)
     place = np.full(int(max(of.max(initial=-1), among.max(initial=-1))) + 1, -1, np.int64)

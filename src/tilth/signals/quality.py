@@ -16,7 +16,7 @@ __all__ = ["label_quality", "suggest"]
 Floats = npt.NDArray[np.float32]
 
 JUDGES: Mapping[str, str] = {"probe": "probe_probabilities", "model": "out_of_fold_probabilities"}
-"""Who judges a label, and which output holds what it says; both never saw the record that they judge, nor its relatives."""
+"""Who judges a label, and which output holds what it says; neither saw the record that it judges, nor its relatives."""
 METHODS = ("normalized_margin", "self_confidence")
 
 
@@ -36,11 +36,11 @@ def label_quality(state: State, *, by: str = "probe", method: str = "normalized_
     >>> sorted(label_quality(by="model").needs)
     ['out_of_fold_probabilities']
 
-    float32[n] in [0, 1], from probabilities by a model that saw neither the record nor what derives from the same source: a
-    `"probe"` (a simple model on the embeddings) or the `"model"` itself. `"normalized_margin"`: (p of the given class - highest p of
-    another + 1) / 2, which is 0.5 where the label ties with another; `"self_confidence"`: p of the given class. NaN where there is no
-    label or no such probability. Northcutt, Jiang and Chuang 2021, Confident Learning; Kuan and Mueller 2022, Model-agnostic Label
-    Quality Scoring to Detect Real-world Label Errors.
+    float32[n] in [0, 1], from probabilities by a model that saw neither the record nor what derives from the same
+    source: a `"probe"` (a simple model on the embeddings) or the `"model"` itself. `"normalized_margin"`: (p of the
+    given class - highest p of another + 1) / 2, which is 0.5 where the label ties with another; `"self_confidence"`: p
+    of the given class. NaN where there is no label or no such probability. Northcutt, Jiang and Chuang 2021, Confident
+    Learning; Kuan and Mueller 2022, Model-agnostic Label Quality Scoring to Detect Real-world Label Errors.
     """
     p = np.asarray(state.output(JUDGES[by]))
     labelled = np.flatnonzero(state.view.labeled)
@@ -57,8 +57,9 @@ def label_quality(state: State, *, by: str = "probe", method: str = "normalized_
 
 
 def suggest(state: State, by: str = "probe") -> tuple[npt.NDArray[np.int32], Floats]:
-    """Return (code int32[n], its probability float32[n]): the class that the judge finds most probable; -1 and NaN where it says nothing.
+    """Return (code int32[n], its probability float32[n]): the class that the judge finds most probable.
 
-    `by`: `"probe"` or `"model"`, as in `label_quality`. NotFound where the model's state has no such probabilities.
+    -1 and NaN where it says nothing. `by`: `"probe"` or `"model"`, as in `label_quality`. NotFound where the model's
+    state has no such probabilities.
     """
     return best(state.output(JUDGES[one_of("suggest(by=...)", by, tuple(JUDGES))]))

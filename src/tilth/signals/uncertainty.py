@@ -13,27 +13,26 @@ Floats = npt.NDArray[np.float32]
 
 
 @signal(needs={"probabilities"}, tasks={"class", "classes"})
-def margin(state: State) -> Floats:
+def margin(state: State) -> npt.NDArray[np.float64]:
     """How close the two most probable classes are: one minus the gap between them.
 
     >>> margin() > 0.9
     margin() > 0.9
 
-    float32[n] in [0, 1]: 0 = sure, 1 = the first two classes are equally probable. Where a record may have several classes: how
-    close the least decided class is to one half. NaN where the model has not seen the record.
-    Scheffer, Decomain and Wrobel 2001, Active Hidden Markov Models for Information Extraction; for several classes, Brinker 2006,
+    float64[n] in [0, 1]: 0 = sure, 1 = the first two classes are equally probable. Where a record may have several
+    classes: how close the least decided class is to one half. NaN where the model has not seen the record. Scheffer,
+    Decomain and Wrobel 2001, Active Hidden Markov Models for Information Extraction; for several classes, Brinker 2006,
     On Active Learning in Multi-label Classification.
     """
     p = state.probabilities
-    out = np.empty(len(state), np.float32)
+    out = np.zeros(len(state))  # in float32 one minus a small gap would round many of them to the same number
     if _several(state):
-        out.fill(0)
         for q in np.asarray(p):
-            np.maximum(out, 1 - np.abs(2 * q - 1), out=out)
+            np.maximum(out, 1 - np.abs(2 * q.astype(np.float64) - 1), out=out)
         return out
     for part, first, second in leading(p):
         np.subtract(second, first, out=second)
-        np.add(second, 1, out=out[part])
+        np.add(second, 1, out=out[part], dtype=np.float64)
     return out
 
 
@@ -44,10 +43,10 @@ def entropy(state: State) -> Floats:
     >>> entropy() > 0.5
     entropy() > 0.5
 
-    float32[n] in [0, 1]: 0 = one class has all the probability, 1 = all classes are equally probable. It is the entropy divided by
-    log k, so that a threshold means the same for any number of classes. Where a record may have several classes: the mean over the
-    classes of the entropy of yes or no. NaN where the model has not seen the record.
-    Shannon 1948; Dagan and Engelson 1995, Committee-Based Sampling for Training Probabilistic Classifiers.
+    float32[n] in [0, 1]: 0 = one class has all the probability, 1 = all classes are equally probable. It is the entropy
+    divided by log k, so that a threshold means the same for any number of classes. Where a record may have several
+    classes: the mean over the classes of the entropy of yes or no. NaN where the model has not seen the record. Shannon
+    1948; Dagan and Engelson 1995, Committee-Based Sampling for Training Probabilistic Classifiers.
     """
     return mean_entropy(state.probabilities, several=_several(state))
 
@@ -72,8 +71,8 @@ def confidence(state: State) -> Floats:
     >>> confidence() >= 0.99
     confidence() >= 0.99
 
-    float32[n] in [1/k, 1]. NaN where the model has not seen the record. To believe such predictions as labels is pseudo-labelling:
-    Lee 2013, Pseudo-Label.
+    float32[n] in [1/k, 1]. NaN where the model has not seen the record. To believe such predictions as labels is
+    pseudo-labelling: Lee 2013, Pseudo-Label.
     """
     return _highest(state)
 

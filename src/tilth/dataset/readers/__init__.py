@@ -1,4 +1,4 @@
-"""From any source to one table in memory: every importer of Tilth. Nothing is written, so nothing is half imported."""
+"""From any source to one table in memory: nothing is written here, so nothing is half imported."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

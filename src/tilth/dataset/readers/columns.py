@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from tilth.dataset.readers.media import Media, faults, guess
 from tilth.dataset.readers.problems import Problems, refuse
-from tilth.dataset.readers.raw import Raw, Request, is_text
+from tilth.dataset.readers.raw import Raw, Request, is_text, is_unicode
 from tilth.dataset.schema import Column, ColumnKind
 
 __all__ = ["convert", "is_binary", "is_list", "is_number", "numbers_of_text", "plain", "texts_of"]
@@ -33,7 +33,7 @@ class _Task:
         if mask.any():
             self.problems.add(np.flatnonzero(mask), f"column {self.name!r} {reason}")
 
-    def cannot_be(self, kind: str, hint: str = "") -> Exception:
+    def cannot_be(self, kind: str, hint: str = "; convert it first") -> Exception:
         return refuse(
             self.raw.name, f"column {self.name!r} is {self.values.type}, which cannot be read as {kind}{hint}"
         )
@@ -56,18 +56,26 @@ def convert(raw: Raw, name: str, request: Request, problems: Problems) -> _Conve
 
 def plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return values without dictionaries, run-ends, views and extension types."""
-    if isinstance(values.type, pa.BaseExtensionType):
+    # A period of pandas is stored as the number of months, days... since 1970: no number that anybody means.
+    if isinstance(values.type, pa.BaseExtensionType) and values.type.extension_name != "pandas.period":
         values = pa.chunked_array([c.storage for c in values.chunks], type=values.type.storage_type)
     kind = values.type
     if pa.types.is_dictionary(kind):
-        values = values.cast(pa.large_string() if is_text(kind.value_type) else kind.value_type)
-    elif pa.types.is_run_end_encoded(kind):
-        values = pc.run_end_decode(values)
-    elif pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
-        values = values.cast(pa.large_list(kind.value_type))
-    elif pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
-        values = values.cast(pa.large_string() if pa.types.is_string_view(kind) else pa.large_binary())
+        return values.cast(pa.large_string() if is_text(kind.value_type) else kind.value_type)
+    if pa.types.is_run_end_encoded(kind):
+        return pc.run_end_decode(values)
+    if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
+        return pa.chunked_array([_unviewed(c) for c in values.chunks], type=pa.large_list(kind.value_type))
+    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        return values.cast(pa.large_string() if pa.types.is_string_view(kind) else pa.large_binary())
     return values
+
+
+def _unviewed(views: pa.Array) -> pa.Array:
+    """Return views of lists as lists; Arrow's own cast (seen in 26.0) makes wrong offsets, mostly without an error."""
+    lengths = pc.list_value_length(views).fill_null(0).to_numpy().astype(np.int64)
+    offsets = pa.array(np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)]))
+    return pa.LargeListArray.from_arrays(offsets, views.flatten(), mask=views.is_null())
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -172,7 +180,7 @@ def _integer(task: _Task) -> _Converted:
 
 def _text(task: _Task) -> _Converted:
     kind = task.values.type
-    task.bad(_numpy(task.values.is_null()), "is missing (null)")
+    task.bad(_numpy(task.values.is_null()), "is missing (null); fill it in, an empty text is a text as well")
     if is_text(kind) or is_binary(kind):
         _check_lengths(task, task.values)
         texts, wrong = texts_of(task.values)
@@ -238,9 +246,8 @@ def _vector(task: _Task) -> _Converted:
         matrix[fits] = flat.reshape(-1, size)
     finite = np.isfinite(matrix)
     if not finite.all():
-        task.bad(
-            np.logical_not(finite).any(axis=1), "holds a number that is missing, infinite or too large for float32"
-        )
+        holes: npt.NDArray[np.bool_] = np.asarray(~finite.all(axis=1))
+        task.bad(holes, "holds a number that is missing, infinite or too large for float32")
     return Column(task.name, "vector", size), pa.chunked_array(
         [pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), size)]
     )
@@ -285,16 +292,17 @@ def texts_of(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, npt.NDArray[np.b
 
     >>> texts, wrong = texts_of(pa.chunked_array([[b"a", b"\xff"]]))
     >>> texts.to_pylist(), wrong.tolist()
-    (['a', '\ufffd'], [False, True])
+    (['a', None], [False, True])
     """
     large = values.cast(pa.large_binary())
     try:
         return large.cast(pa.large_string()), np.zeros(len(values), dtype=np.bool_)
     except pa.ArrowInvalid:
         cells: Sequence[bytes | None] = large.to_pylist()
-    texts = [None if cell is None else cell.decode("utf-8", errors="replace") for cell in cells]
-    wrong = [t is not None and t.encode() != cell for t, cell in zip(texts, cells, strict=True)]
-    return pa.chunked_array([pa.array(texts, pa.large_string())]), np.array(wrong)
+    decoded = ["" if cell is None else cell.decode("utf-8", errors="surrogateescape") for cell in cells]
+    wrong = [not is_unicode(text) for text in decoded]
+    kept = [None if bad or cell is None else text for text, cell, bad in zip(decoded, cells, wrong, strict=True)]
+    return pa.chunked_array([pa.array(kept, pa.large_string())]), np.array(wrong)
 
 
 def _check_lengths(task: _Task, values: pa.ChunkedArray) -> npt.NDArray[np.bool_]:

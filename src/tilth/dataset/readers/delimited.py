@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from tilth.dataset.readers.lines import read_bytes
 from tilth.dataset.readers.problems import Place, refuse
-from tilth.dataset.readers.raw import Lines, Lost, Raw, Request, Roles, choose
+from tilth.dataset.readers.raw import Lines, Lost, Raw, Request, Roles, choose, is_unicode
+from tilth.errors import DataError
 
 __all__ = ["read_delimited"]
 
@@ -39,7 +40,7 @@ def read_delimited(path: Path, request: Request, delimiter: str) -> Raw:
     header = _header(data, name, delimiter)
     try:
         roles = choose(header, request, name)
-    except Exception as error:
+    except DataError as error:
         other = next((mark for mark in ";\t,|" if len(header) == 1 and mark in header[0]), None)
         if other is not None:
             raise refuse(
@@ -80,7 +81,7 @@ def _header(data: bytes, name: str, delimiter: str) -> list[str]:
         header = next(row for row in csv.reader(_text(data), delimiter=delimiter) if row)
     except csv.Error as error:
         raise refuse(name, f"the header, line 1, cannot be read ({error})") from error
-    if not all(map(_is_utf8, header)):
+    if not all(map(is_unicode, header)):
         raise refuse(name, "the header, line 1, is not valid UTF-8; save the file as UTF-8")
     return header
 
@@ -104,7 +105,7 @@ def _parse(data: bytes, delimiter: str, roles: Roles, texts: Sequence[str]) -> p
 def _sift(data: bytes, name: str, delimiter: str, width: int) -> _Sifted:
     """Read every row by itself, keep the good and say what is wrong with the others."""
     out = io.StringIO(newline="")
-    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
     sifted = _Sifted(b"", [], [], [])
     limit = csv.field_size_limit(2**31 - 1)  # the default, 128 KiB, is shorter than many a text
     try:
@@ -142,7 +143,7 @@ def _fault(row: Sequence[str], width: int, start: int, end: int) -> str | None:
     if len(row) != width:
         spans = f" (a quote that is opened here ends on line {end})" if end > start else ""
         return f"{len(row)} fields, the header has {width}{spans}"
-    return None if all(map(_is_utf8, row)) else "not valid UTF-8; save the file as UTF-8"
+    return None if all(map(is_unicode, row)) else "not valid UTF-8; save the file as UTF-8"
 
 
 def _is_closed(data: bytes, start: int, delimiter: str) -> bool:
@@ -152,7 +153,3 @@ def _is_closed(data: bytes, start: int, delimiter: str) -> bool:
     except csv.Error as error:
         return "unexpected end of data" not in str(error)
     return True
-
-
-def _is_utf8(field: str) -> bool:
-    return field.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in field)

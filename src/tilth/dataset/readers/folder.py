@@ -41,13 +41,19 @@ def read_folder(path: Path, request: Request) -> Raw:
     folder holds.
     """
     found = _walk(path, str(path))
-    tables = [name for name in found.files if name.endswith(".parquet")]
+    tables = [name for name in found.files if name.endswith(".parquet") and not _is_private(name)]
     if tables:
-        tables = [name for name in tables if not any(part.startswith("_") for part in name.split("/"))]
         return read_parquet([path / name for name in tables], request, folder=path)
-    if not found.files and not found.lost:
-        raise refuse(str(path), "the folder is empty")
+    if not found.files and found.lost:
+        raise refuse(found.lost[0][0].source, found.lost[0][2])
+    if not found.files:
+        raise refuse(str(path), "the folder is empty (hidden files, and texts on top, do not count)")
     return _read_media(path, found, _kind(path, found.files), request)
+
+
+def _is_private(name: str) -> bool:
+    """Tell whether it lies in what Spark and others keep for themselves (`_temporary/`, `_metadata`)."""
+    return any(part.startswith("_") for part in name.split("/"))
 
 
 def _kind(path: Path, files: Sequence[str]) -> Media:
@@ -58,9 +64,7 @@ def _kind(path: Path, files: Sequence[str]) -> Media:
         raise refuse(str(path), f"holds {mixed}; a dataset of files is made of one or the other")
     if not images and not sounds:
         held = sorted({Path(name).suffix or name for name in files})
-        raise refuse(
-            str(path), f"holds neither images, wav nor Parquet files; it has {', '.join(held[:8]) or 'nothing'}"
-        )
+        raise refuse(str(path), f"holds neither images, wav nor Parquet files; it has {', '.join(held[:8])}")
     return "image" if images else "audio"
 
 
@@ -69,7 +73,7 @@ def _walk(root: Path, name: str) -> _Found:
     lost: list[Lost] = []
 
     def unreadable(error: OSError) -> None:
-        lost.append((Place(str(error.filename), 0, "file"), None, f"cannot be read ({error.strerror})"))
+        lost.append((Place(_shown(str(error.filename)), 0, "file"), None, f"cannot be read ({error.strerror})"))
 
     for folder, folders, names in os.walk(root, onerror=unreadable):
         inside = Path(folder).relative_to(root).as_posix()
@@ -79,7 +83,7 @@ def _walk(root: Path, name: str) -> _Found:
             # os.walk does not go into these, which also spares it from going round in circles.
             if Path(folder, sub).is_symlink():
                 reason = "is a link to a folder; put the folder itself there, or links to files of this folder"
-                lost.append((Place(f"{name}/{prefix}{sub}", 0, "file"), prefix + sub, reason))
+                lost.append((Place(_shown(f"{name}/{prefix}{sub}"), 0, "file"), _shown(prefix + sub), reason))
         files += [prefix + file for file in names if not _is_ignored(file, on_top=not prefix)]
     return _Found(sorted(files), lost)
 
@@ -141,16 +145,19 @@ def _read_files(
     chunks: list[pa.Array] = []
     held: list[bytes] = []
     reasons: list[str | None] = []
+    waiting, size = 0, 0.0  # bytes that are held, and the mean of the last batch: files of a folder are alike
     with checking() as pool:
         read = _reader(real, kind, request.limit)
         for start in range(0, len(files), _BATCH):
-            for found in in_batches(pool, read, files[start : start + _BATCH]):
-                reasons.append(found if isinstance(found, str) else None)
-                if isinstance(found, bytes):
-                    held.append(found)
-            if sum(map(len, held)) >= _CHUNK:
+            found = in_batches(pool, read, files[start : start + _BATCH], size)
+            reasons += [result if isinstance(result, str) else None for result in found]
+            good = [result for result in found if isinstance(result, bytes)]
+            held += good
+            waiting += sum(map(len, good))
+            size = sum(map(len, good)) / len(found)
+            if waiting >= _CHUNK:
                 chunks.append(pa.array(held, pa.large_binary()))
-                held = []
+                held, waiting = [], 0
             if request.progress is not None:
                 request.progress(len(reasons), len(files))
     return pa.chunked_array([*chunks, pa.array(held, pa.large_binary())]), reasons
@@ -162,9 +169,11 @@ def _reader(root: Path, kind: Media, limit: int) -> Callable[[str], bytes | str]
         path = Path(root, file)
         try:
             file.encode()
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
-                return "is a link that leads out of the folder"
-            status = path.stat()
+            status = path.lstat()
+            if stat.S_ISLNK(status.st_mode):
+                if not path.resolve().is_relative_to(root):
+                    return "is a link that leads out of the folder"
+                status = path.stat()
             # A pipe would wait for ever for somebody to write to it.
             if not stat.S_ISREG(status.st_mode):
                 return "is not a file"
@@ -175,6 +184,8 @@ def _reader(root: Path, kind: Media, limit: int) -> Callable[[str], bytes | str]
             data = path.read_bytes()
         except OSError as error:
             return f"cannot be read ({error.strerror})"
+        except RuntimeError:  # Python before 3.13 says so of a loop of links
+            return "is a link that leads to itself"
         except UnicodeEncodeError:
             return "has a name that is not valid UTF-8; rename it"
         return fault_of(data, kind) or data

@@ -1,4 +1,4 @@
-"""Are these bytes a whole image, a whole sound? The bytes themselves are never changed."""
+"""Whether bytes are a whole image or a whole sound; they are only looked at, never changed."""
 
 import io
 import os
@@ -20,6 +20,9 @@ Media = Literal["image", "audio"]
 T = TypeVar("T")
 R = TypeVar("R")
 
+# Mean bytes of an item. With two threads on two cores, JPEGs of 34 KB are checked 1.5 and those of 120 KB 1.8 times as
+# fast as with one, but those of 1 KB at half the speed: the threads wait for the interpreter's lock.
+_WORTH_THREADS = 8 * 2**10
 _BATCH = 32  # records a thread takes at once: one task each costs more than checking a small image
 _GUESSES = 8  # values that are looked at to tell what a column of bytes holds
 
@@ -29,7 +32,7 @@ def fault_of(data: bytes, kind: Media) -> str | None:
 
     >>> fault_of(b"GIF?", "image")
     'not an image (no format that Pillow knows)'
-    >>> fault_of(b"GIF?", "audio")
+    >>> fault_of(b"GIF, not RIFF", "audio")
     'not a wav file (file does not start with RIFF id)'
 
     An image is opened and read to its end at the lowest cost that still finds truncated files, measured on one core for
@@ -48,7 +51,8 @@ def faults(values: pa.ChunkedArray, kind: Media, progress: Progress | None = Non
         for chunk in values.chunks:
             for start in range(0, len(chunk), 8 * _BATCH):
                 cells: list[bytes | None] = chunk.slice(start, 8 * _BATCH).to_pylist()
-                reasons = in_batches(pool, lambda cell: None if cell is None else fault_of(cell, kind), cells)
+                size = sum(len(cell) for cell in cells if cell is not None) / len(cells)
+                reasons = in_batches(pool, lambda cell: None if cell is None else fault_of(cell, kind), cells, size)
                 found |= {done + i: reason for i, reason in enumerate(reasons) if reason is not None}
                 done += len(cells)
                 if progress is not None:
@@ -70,10 +74,7 @@ def guess(values: pa.ChunkedArray) -> Media | None:
 
 @contextmanager
 def checking() -> Generator[ThreadPoolExecutor]:
-    """Give a pool of threads in which images can be checked: bombs are errors there, and Pillow's remarks are silent.
-
-    Two threads on two cores check 500-pixel JPEGs 1.7 times as fast as one; small PNGs gain nothing and lose nothing.
-    """
+    """Give a pool of threads to check images in: bombs are errors there, and Pillow's remarks are silent."""
     from PIL import Image
 
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
@@ -82,8 +83,10 @@ def checking() -> Generator[ThreadPoolExecutor]:
         yield pool
 
 
-def in_batches(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Return `work` of each item, in order, done in the threads of `pool`."""
+def in_batches(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Sequence[T], size: float) -> list[R]:
+    """Return `work` of each item, in order, done in the threads of `pool` where items of `size` bytes are worth it."""
+    if size < _WORTH_THREADS:
+        return [work(item) for item in items]
     slices = [items[i : i + _BATCH] for i in range(0, len(items), _BATCH)]
     return [result for part in pool.map(lambda part: [work(item) for item in part], slices) for result in part]
 

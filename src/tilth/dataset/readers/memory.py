@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tilth.dataset.readers.problems import refuse
-from tilth.dataset.readers.raw import Raw, Request, Spans, choose, split_code, stack
+from tilth.dataset.readers.raw import Raw, Request, Spans, choose, is_unicode, split_code, stack
 from tilth.dataset.schema import ColumnKind
 from tilth.errors import UsageError, did_you_mean
 
@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 _ARROW_ERRORS = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, ValueError, OverflowError)
+_NEVER = ("a number beyond 64 bits", "a text of invalid Unicode")  # families that no column can be of
 _MEDIA: Mapping[str, ColumnKind] = {"Image": "image", "Audio": "audio"}
 
 
@@ -173,7 +174,9 @@ def _one_dimension(values: Any, column: str, source: str) -> Any:
         flat = pa.array(np.ascontiguousarray(values).reshape(-1))
         return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
     if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
-        raise refuse(source, f"{column!r} is a {type(values).__name__}; each name of a dict takes an array or a list")
+        raise refuse(
+            source, f"{column!r} is of type {type(values).__name__}; each name of a dict takes an array or a list"
+        )
     return values
 
 
@@ -193,7 +196,7 @@ def array_of(values: Any, name: str, source: str) -> tuple[Any, dict[int, str]]:
     except _ARROW_ERRORS:
         cells: Sequence[Any] = list(values)
     families = [_family(cell) for cell in cells]
-    counts = Counter(family for family in families if family)
+    counts = Counter(family for family in families if family and family not in _NEVER)
     usual = max(counts, key=lambda family: counts[family], default="")
     wrong = {
         i: f"column {name!r} is {family} here and {usual} in most rows"
@@ -216,20 +219,12 @@ def _family(cell: Any) -> str:
     if isinstance(cell, bool | np.bool_):
         return "true or false"
     if isinstance(cell, int | np.integer):
-        return "a number" if -(2**63) <= int(cell) < 2**63 else "a number beyond 64 bits"
+        return "a number" if -(2**63) <= int(cell) < 2**63 else _NEVER[0]
     if isinstance(cell, float | np.floating):
         return "a number"
     if isinstance(cell, str):
-        return "a text" if cell.isascii() or _is_unicode(cell) else "a text of invalid Unicode"
+        return "a text" if is_unicode(cell) else _NEVER[1]
     if isinstance(cell, list | tuple | np.ndarray):
         inner = sorted({_family(part) for part in cell} - {""})
         return f"a list ({', '.join(inner) or 'empty'})"
     return "bytes" if isinstance(cell, bytes) else f"a {type(cell).__name__}"
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -15,7 +15,7 @@ __all__ = ["read_parquet"]
 
 
 def read_parquet(paths: Sequence[Path], request: Request, folder: Path | None = None) -> Raw:
-    """Read Parquet files as one table; a file that is damaged or has other columns than the first is lost as a whole.
+    """Read Parquet files as one table; a file that is damaged or has other columns than most is lost as a whole.
 
     Where every file (or the subfolder of `folder` that it lies in) is called after a split, as in
     `train-00000-of-00002.parquet`, that is the split of its rows.
@@ -53,7 +53,7 @@ def _read(path: Path, request: Request, roles: Roles | None, splits_known: bool)
 
     with pq.ParquetFile(path, memory_map=True) as file:
         names: list[str] = file.schema_arrow.names
-        there = [name for name in names if not _is_index(name) or name in (request.key, request.label)]
+        there = [name for name in names if not _is_index(name) or name == request.key]
         roles = roles or choose(there, request, str(path), splits_known=splits_known)
         return file.read([name for name in roles.needed if name in there]), roles
 

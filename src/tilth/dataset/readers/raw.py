@@ -1,5 +1,6 @@
 """What every reader hands over: the columns as they came, their roles, and where each row came from."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -23,12 +24,13 @@ __all__ = [
     "Spans",
     "choose",
     "is_text",
+    "is_unicode",
     "split_code",
     "stack",
 ]
 
 CELL_LIMIT = 2**31
-"""Bytes at which one cell (text, image, sound) is refused: Arrow and Lance address what lies inside a value by int32."""
+"""Bytes at which one cell (text, image, sound) is refused: Arrow and Lance address the inside of a value by int32."""
 
 Lost = tuple[Place, str | None, str]
 """A row (or file) that could not be read: where it is, its key where that is known, and why."""
@@ -55,7 +57,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Roles:
-    """Which column of a source plays which part; `everywhere` is the split (a code) of all rows, where they have one."""
+    """Which column of a source plays which part; `everywhere` is the split (a code) that all rows have."""
 
     features: tuple[str, ...]
     key: str | None
@@ -154,7 +156,7 @@ def split_code(name: str) -> int | None:
 
 def choose(names: Sequence[str], request: Request, source: str, *, splits_known: bool = False) -> Roles:
     """Decide which column plays which part; DataError names a column that is not there, that is double or reserved."""
-    twice = sorted({n for n in names if names.count(n) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise refuse(source, f"{', '.join(map(repr, twice))} names more than one column; rename them")
     if splits_known and request.split is not None:
@@ -180,14 +182,15 @@ def _features(names: Sequence[str], request: Request, source: str, taken: set[st
         features = _fitting(features, request.schema, source)
     if not features:
         raise refuse(source, "no column is left beside key, label and split; a dataset needs at least one")
+    chosen = set(features)
     for position, name in enumerate(names, start=1):
-        if name in features and not name.strip():
+        if name in chosen and not name.strip():
             hint = "(pandas writes its index so; save with index=False)"
             raise refuse(source, f"column {position} has no name {hint}; name it, or choose others by columns=[...]")
-        if name in features and name in RESERVED:
+        if name in chosen and name in RESERVED:
             raise refuse(
                 source,
-                f"a column cannot be called {name!r}, which the store uses; rename it, or leave it out by columns=[...]",
+                f"a column cannot be called {name!r}, which the store uses; rename it, or leave it out (columns=)",
             )
     for name in request.kinds:
         if name not in features:
@@ -215,28 +218,28 @@ def _fitting(features: tuple[str, ...], schema: Schema, source: str) -> tuple[st
 
 
 def stack(parts: Sequence[tuple[str, pa.Table]], columns: Sequence[str]) -> tuple[pa.Table, list[Lost], list[int]]:
-    """Put tables one below the other: the whole, the parts that do not fit the first, and the indices of those that do.
+    """Put tables one below the other: the whole, the parts that do not fit, and the indices of those that do.
 
-    Texts may be plain, large or dictionaries, and a column without any value fits every type.
+    The types that most parts have are the right ones. Texts may be plain, large or dictionaries, and a column without
+    any value fits every type.
     """
-    types: dict[str, pa.DataType] = {}
+    told = [{f.name: _settled(f.type) for f in part.schema} for _, part in parts]
+    usual = Counter(tuple(here.get(c) for c in columns) for here in told).most_common(1)[0][0]
+    model = next(name for (name, _), here in zip(parts, told, strict=True) if tuple(map(here.get, columns)) == usual)
+    types = {c: kind if kind is not None else pa.null() for c, kind in zip(columns, usual, strict=True)}
     fitting: list[int] = []
     lost: list[Lost] = []
-    for index, (name, part) in enumerate(parts):
-        here = {f.name: _settled(f.type) for f in part.schema}
-        lacking = [column for column in columns if column not in here]
-        wrong = [c for c in columns if not lacking and not _fits(here[c], types.get(c, pa.null()))]
-        if lacking:
-            lost.append((Place(name, 0, "file"), None, f"no column {lacking[0]!r}, which {parts[0][0]} has"))
-        elif wrong:
-            reason = f"column {wrong[0]!r} is {here[wrong[0]]} here and {types[wrong[0]]} in {parts[0][0]}"
-            lost.append((Place(name, 0, "file"), None, reason))
-        else:
+    for index, ((name, _), here) in enumerate(zip(parts, told, strict=True)):
+        wrong = next((c for c in columns if c not in here or not _fits(here[c], types[c])), None)
+        if wrong is None:
             fitting.append(index)
-            types |= {c: here[c] for c in columns if not pa.types.is_null(here[c]) or c not in types}
-    schema = pa.schema([pa.field(name, types[name]) for name in columns])
+            types |= {c: here[c] for c in columns if pa.types.is_null(types[c])}
+        else:
+            reason = f"column {wrong!r} is {here.get(wrong, 'not there')} here and {types[wrong]} in {model}"
+            lost.append((Place(name, 0, "file"), None, reason))
+    schema = pa.schema([pa.field(name, kind) for name, kind in types.items()])
     tables = [parts[i][1].select(list(columns)).replace_schema_metadata(None).cast(schema) for i in fitting]
-    return pa.concat_tables(tables), lost, fitting
+    return pa.concat_tables(tables) if tables else schema.empty_table(), lost, fitting
 
 
 def _settled(kind: pa.DataType) -> pa.DataType:
@@ -251,3 +254,12 @@ def _fits(kind: pa.DataType, known: pa.DataType) -> bool:
 def is_text(kind: pa.DataType) -> bool:
     """Tell whether an Arrow type holds texts (dictionaries of texts excepted)."""
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def is_unicode(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8: lone surrogates, which stand for undecodable bytes, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

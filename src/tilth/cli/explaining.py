@@ -1,0 +1,196 @@
+"""`tilth explain`: what each rule would change now, with the numbers it rests on."""
+
+import contextlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from tilth.algebra import Comparison, Condition, Logic, Metric
+from tilth.changes import Changes, Field, Op, Question
+from tilth.cli.loading import newest_run, workflow_in
+from tilth.cli.terminal import note, say, table, working
+from tilth.cli.words import as_json, clean, count, number
+from tilth.dataset.schema import SPLITS
+from tilth.errors import TilthError
+from tilth.outputs import KINDS, Outputs
+from tilth.protocols import Model
+from tilth.state import Round, State
+from tilth.training import model_ref, train
+from tilth.workflow import Workflow
+
+__all__ = ["explain"]
+
+SHOWN = 5
+
+
+def explain(file: Path, *, name: str | None, json: bool) -> None:
+    """Tell what each rule of the workflow in a file would change now; nothing but the model's outputs is written."""
+    with contextlib.redirect_stdout(sys.stderr):
+        _, workflow = workflow_in(file, name)
+        found = look(workflow)
+    if json:
+        say(as_json(found))
+        return
+    _tell(found)
+
+
+def look(workflow: Workflow) -> dict[str, Any]:
+    """Return what each rule would change on the newest version, in the round that comes next."""
+    dataset = workflow.dataset.at(workflow.dataset.version)
+    ref, trained = _trained(workflow, dataset)
+    state = workflow.state(dataset.version, ref, _rounds(workflow))
+    shown = {q for _, value in workflow.parts() for q in value.walk() if isinstance(q, Metric)} | set(workflow.report)
+    return {
+        "dataset": str(dataset.path),
+        "version": dataset.version,
+        "round": state.round,
+        "model": ref,
+        "trained": trained,
+        "metrics": {repr(q): float(np.asarray(q.value(state))) for q in sorted(shown, key=repr)},
+        "until": {
+            "condition": repr(workflow.until),
+            "now": _filled(workflow.until, state),
+            "holds": workflow.until.holds(state),
+        },
+        "rules": {name: _rule(workflow, name, state) for name in workflow.rules},
+    }
+
+
+def _trained(workflow: Workflow, dataset: Any) -> tuple[str, bool]:
+    """Return the model of this version, trained now where its outputs are not there yet."""
+    probe = cast(Model, workflow.probe)  # a workflow has put its default in where none was given
+    ref = model_ref(dataset, workflow.model, probe, seed=workflow.seed)
+    wanted = workflow.needs & set(KINDS)
+    if Outputs(dataset.path / "outputs" / ref).has(*wanted):
+        return ref, False
+    note(f"training the model on version {dataset.version} first; what it says is kept, and a run uses it again")
+    with working(f"training on {count(int((dataset.view.train & dataset.view.labeled).sum()), 'record')}"):
+        train(dataset, workflow.model, probe, needs=wanted, seed=workflow.seed)
+    return ref, True
+
+
+def _rounds(workflow: Workflow) -> tuple[Round, ...]:
+    """Return the finished rounds of the run that would go on; none where a new one would begin."""
+    run = newest_run(workflow.dataset)
+    if run is None or run.state == "done":
+        return ()
+    begun = sum(step["key"].endswith("/start") for step in run.steps)
+    return tuple(run.rounds[: max(begun - 1, 0)])
+
+
+def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
+    rule = workflow.rules[name]
+    out: dict[str, Any] = {"select": repr(rule.select), "do": repr(rule.do)}
+    if rule.gate is not None:
+        out["gate"] = repr(rule.gate)
+    try:
+        if rule.when is not None:
+            holds = rule.when.holds(state)
+            out["when"] = {"condition": repr(rule.when), "now": _filled(rule.when, state), "holds": holds}
+            if not holds:
+                return out | {"chosen": 0, "changes": 0, "first": []}
+        chosen = rule.select.choose(state)
+        found = rule.do.propose(chosen, state)
+    except TilthError as error:
+        error.args = (f"Rule {name!r}: {error}", *error.args[1:])
+        raise
+    effects = _effects(found, state)
+    order = {record: i for i, record in enumerate(chosen.ids.tolist())}
+    first = sorted(effects, key=lambda record: order.get(record, len(order)))[:SHOWN]
+    rows: list[dict[str, Any]] = []
+    for key, record in zip(state.dataset.keys(np.array(first, np.int64)), first, strict=True):
+        score = None if chosen.score is None or record not in order else float(chosen.score[order[record]])
+        rows.append({"key": key, "score": score, "change": effects[record], "reason": chosen.reason})
+    return out | {
+        "chosen": len(chosen.ids),
+        "passed_over": chosen.passed_over,
+        "changes": found.count if isinstance(found, Changes) else len(found.records),
+        "asks": isinstance(found, Question),
+        "reason": chosen.reason,
+        "signal": chosen.signal,
+        "first": rows,
+    }
+
+
+def _effects(found: Changes | Question, state: State) -> dict[int, str]:
+    """Return, for each record that a proposal is about, what would happen to it."""
+    if isinstance(found, Question):
+        times = "" if found.votes == 1 else f", {found.votes} answers"
+        return dict.fromkeys(found.records.tolist(), f"asked of {found.by.name}{times}")
+    said: dict[int, list[str]] = {}
+    rows = found.events.select(["record_id", "op", "field", "new_num", "new_txt"]).to_pylist()
+    old = state.dataset.labels(np.array([max(r["record_id"], 0) for r in rows], np.int64))
+    for row, label in zip(rows, old, strict=True):
+        if row["record_id"] >= 0:
+            said.setdefault(row["record_id"], []).append(_effect(row, label, state))
+    if found.revised is not None:
+        for record in found.revised["record_id"].to_pylist():
+            said.setdefault(record, []).append("new content")
+    if found.added is not None:
+        parents = found.added["parent"].to_pylist() if "parent" in found.added.column_names else []
+        for parent, key in zip(parents, found.added["key"].to_pylist(), strict=False):
+            if parent >= 0:
+                said.setdefault(parent, []).append(f"makes {key}")
+    return {record: ", ".join(texts) for record, texts in said.items()}
+
+
+def _effect(row: Mapping[str, Any], label: Any, state: State) -> str:
+    op, new = Op(row["op"]), row["new_num"]
+    if op != Op.SET:
+        return {Op.ADD: "brought back", Op.REMOVE: "removed"}.get(op, op.name.lower())
+    match Field(row["field"]):
+        case Field.LABEL if row["new_txt"] is not None:
+            after = row["new_txt"]
+        case Field.LABEL if state.classes:
+            after = state.classes[int(new)]
+        case Field.SPLIT:
+            return f"moved to {SPLITS[int(new)]}"
+        case Field.WEIGHT:
+            return f"weight {state.view.weight[row['record_id']]:g} → {new:g}"
+        case _:
+            after = f"{new:g}"
+    return f"{_shown(label)} → {after}"
+
+
+def _shown(label: Any) -> str:
+    return "no label" if label is None else f"{label:g}" if isinstance(label, float) else str(label)
+
+
+def _filled(condition: Condition, state: State) -> str:
+    """Return a condition with its numbers filled in, where it has any."""
+    return condition.explain(state) if isinstance(condition, (Comparison, Logic)) else repr(condition)
+
+
+def _tell(found: Mapping[str, Any]) -> None:
+    metrics = ", ".join(f"{clean(name)} {number(value)}" for name, value in found["metrics"].items())
+    say(f"version {found['version']}, round {found['round']}: {metrics}")
+    until = found["until"]
+    say(
+        f"until {clean(until['now'])}: {'holds, so a run ends here' if until['holds'] else 'not yet, so a run goes on'}"
+    )
+    for name, rule in found["rules"].items():
+        say()
+        say(f"rule {clean(name)}")
+        when = rule.get("when")
+        if when is not None:
+            say(f"  when    {clean(when['now'])}: {'holds' if when['holds'] else 'does not hold, so nothing is done'}")
+            if not when["holds"]:
+                continue
+        say(f"  select  {clean(rule['select'])}")
+        over = f", {rule['passed_over']:,} passed over because nothing is known of them" if rule["passed_over"] else ""
+        say(f"          {count(rule['chosen'], 'record')}{over}: {clean(rule['reason'])}")
+        would = "would be asked about" if rule["asks"] else "would change"
+        say(f"  do      {clean(rule['do'])}: {count(rule['changes'], 'record')} {would}")
+        if "gate" in rule:
+            say(f"  gate    {clean(rule['gate'])}: a run trains with and without, and keeps it only if that holds")
+        if rule["first"]:
+            signal = clean(rule["signal"] or "score")
+            rows = [[r["key"], number(r["score"]), r["change"]] for r in rule["first"]]
+            table(["key", signal, "what would happen"], rows, right=[signal], indent=10)
+        if rule["changes"] > len(rule["first"]) > 0:
+            say(f"          ... and {rule['changes'] - len(rule['first']):,} more")
+    say()
+    say("Nothing was changed. Each rule was looked at on its own; in a run it sees what the rules before it did.")

@@ -1,0 +1,76 @@
+"""From the arguments of a command to what they name: a workflow in a file, a dataset in a folder."""
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tilth.dataset import Dataset
+from tilth.errors import NotFound, RunFailed, TilthError, UsageError, did_you_mean
+from tilth.functions import load_file
+from tilth.runs import Run
+from tilth.runs.local import home_of
+from tilth.workflow import Workflow
+
+__all__ = ["newest_run", "open_dataset", "workflow_in", "workflow_of"]
+
+
+def workflow_in(file: Path, name: str | None) -> tuple[Path, Workflow]:
+    """Import a workflow's file (or `workflow.py` in a folder) and return its path and the workflow in it.
+
+    An error in the file is a RunFailed that says in which line; UsageError where there is no workflow in it, or several
+    and `name` says not which.
+    """
+    path = file / "workflow.py" if file.is_dir() else file
+    try:
+        module = load_file(path)
+    except TilthError as error:
+        if _line(path, error):
+            error.args = (f"{_place(path, error)}{error}", *error.args[1:])
+        raise
+    except SyntaxError as error:
+        raise RunFailed(f"{error.filename}, line {error.lineno}: {error.msg}. Mend it and run again") from error
+    except Exception as error:
+        raise RunFailed(f"{_place(path, error)}{type(error).__name__}: {error}. Mend it and run again") from error
+    found = {key: value for key, value in vars(module).items() if isinstance(value, Workflow)}
+    if not found:
+        raise UsageError(f"{path} has no Workflow at its top level; write there: workflow = Workflow(...)")
+    if name is not None and name not in found:
+        raise NotFound(f"no workflow {name!r} in {path}. {did_you_mean(name, found)}")
+    if name is None and len({id(w) for w in found.values()}) > 1:
+        raise UsageError(f"{path} has several workflows: {', '.join(found)}. Say which: --name {next(iter(found))}")
+    return path, found[name] if name is not None else next(iter(found.values()))
+
+
+def open_dataset(project: Path, *, branch: str = "main") -> Dataset:
+    """Open the dataset of a project's folder, of a workflow's file in it, or a dataset itself."""
+    return Dataset.open(project.parent if project.suffix == ".py" and project.is_file() else project, branch=branch)
+
+
+def newest_run(dataset: Dataset) -> Run | None:
+    """Return the newest run on a dataset, None where there has been none; nothing is written."""
+    if not (home_of(dataset.path) / "journal.sqlite").exists():
+        return None
+    try:
+        return Run(dataset)
+    except NotFound:
+        return None
+
+
+def workflow_of(dataset: Dataset, source: str = "") -> Path | None:
+    """Return the file to run: the one that the last run came from, or `workflow.py` beside the dataset."""
+    for path in (Path(source) if source else None, dataset.path.parent / "workflow.py"):
+        if path is not None and path.is_file():
+            return path
+    return None
+
+
+def _line(path: Path, error: BaseException) -> int | None:
+    """Return the deepest line of the file that an error went through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f.lineno for f in frames if f.filename == str(path.resolve())]
+    return lines[-1] if lines else None
+
+
+def _place(path: Path, error: Any) -> str:
+    line = _line(path, error)
+    return f"{path}, line {line}: " if line else f"{path}: "

@@ -1,0 +1,120 @@
+"""What a run says of itself, in words: its steps, its rounds, and what each rule did."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tilth.cli.words import clean, count, number
+from tilth.workflow import Workflow
+
+__all__ = ["Did", "Row", "did", "read_row", "step_said"]
+
+_DONE = {
+    "annotate": "asked about",
+    "recheck": "asked about again",
+    "relabel": "relabelled",
+    "remove": "removed",
+    "restore": "brought back",
+    "reweight": "reweighted",
+    "augment": "added",
+}
+
+_STEPS = {
+    "start": "starting",
+    "train": "training on version {version}",
+    "evaluate": "evaluating",
+    "propose": "choosing records",
+    "commit": "writing the changes",
+    "ask": "asking",
+    "answers": "taking the answers",
+    "gate/without": "training without its changes",
+    "gate/with": "training with its changes",
+    "gate/judge": "comparing",
+    "gate/revert": "taking its changes back",
+}
+
+
+def step_said(key: str, version: int) -> str:
+    """Return what a step of the loop is about.
+
+    >>> step_said("r3/fix/gate/with", 7)
+    'round 3, fix: training with its changes'
+    >>> step_said("r0/train", 0)
+    'round 0: training on version 0'
+    """
+    parts = key.split("/")
+    number_of = parts[0].removeprefix("r")
+    for length in (2, 1):
+        said = _STEPS.get("/".join(parts[-length:]))
+        if said is not None and len(parts) > length:
+            rule = "/".join(parts[1:-length])
+            return clean(f"round {number_of}{f', {rule}' if rule else ''}: {said.format(version=version)}")
+    return clean(key)
+
+
+@dataclass(frozen=True)
+class Did:
+    """What a rule did in a round; `mood` is kept, rejected, nothing, or done where no gate judged it."""
+
+    text: str
+    mood: Literal["kept", "rejected", "nothing", "done"]
+
+
+def did(tag: str, said: Mapping[str, Any]) -> Did:
+    """Return what a rule did in a round, from what the loop tells of it.
+
+    >>> did("relabel", {"n": 12, "kept": True, "before": 0.81, "after": 0.83, "margin": 0.0}).text
+    '12 relabelled, kept: 0.8100 → 0.8300'
+    >>> did("remove", {"n": 3, "kept": False, "before": 0.81, "after": 0.8, "margin": 0.004}).text
+    '3 removed, rejected: 0.8100 → 0.8000, needs +0.0040'
+    >>> did("remove", {"n": 0, "why": "not when accuracy() = 0.95 < 0.9"})
+    Did(text='not when accuracy() = 0.95 < 0.9', mood='nothing')
+    """
+    if not said["n"]:
+        why = str(said.get("why", ""))
+        nothing = not why or why.startswith(("nothing to change", "nothing to ask"))
+        return Did("nothing" if nothing else clean(why), "nothing")
+    text = f"{said['n']:,} {_DONE.get(tag, 'changed')}"
+    if "answers" in said:
+        text += f", {count(said['answers'], 'answer')}"
+    if said.get("conflicts"):
+        text += f", {said['conflicts']:,} left out because others changed them"
+    if "kept" not in said:
+        return Did(text, "done")
+    change = f"{number(said['before'])} → {number(said['after'])}"
+    if said["kept"]:
+        return Did(f"{text}, kept: {change}", "kept")
+    return Did(f"{text}, rejected: {change}, needs {said['margin']:+.4f}", "rejected")
+
+
+@dataclass
+class Row:
+    """One round as it is shown: `valid` and `test` hold a number for each reported metric, None while there is none."""
+
+    round: int
+    version: int
+    labels: int
+    valid: list[float | None]
+    test: list[float | None]
+    rules: dict[str, Did] = field(default_factory=dict[str, Did])
+
+    def line(self, metrics: list[str]) -> str:
+        """Return it as one line of text."""
+        shown = "; ".join(
+            f"{name} {number(valid)}{f' (test {number(test)})' if test is not None else ''}"
+            for name, valid, test in zip(metrics, self.valid, self.test, strict=True)
+        )
+        rules = "".join(f"; {clean(name)}: {did.text}" for name, did in self.rules.items())
+        return f"round {self.round}: version {self.version}, {count(self.labels, 'label')} spent; {shown}{rules}"
+
+
+def read_row(workflow: Workflow, event: Mapping[str, Any]) -> Row:
+    """Return the row of a round that was just evaluated."""
+    names = [repr(q) for q in workflow.report]
+    return Row(
+        event["round"],
+        event["version"],
+        event["labels_spent"],
+        [event["metrics"].get(name) for name in names],
+        [event["test"].get(name) for name in names],
+    )

@@ -1,0 +1,142 @@
+"""`tilth status`: how the dataset and its last run are, and what to do next."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from tilth.cli.loading import newest_run, open_dataset, workflow_of
+from tilth.cli.terminal import say, table
+from tilth.cli.words import as_json, clean, count, duration, number
+from tilth.dataset import Dataset
+from tilth.dataset.schema import SPLITS
+from tilth.dataset.view import PENDING
+from tilth.runs import Run
+
+__all__ = ["running", "status"]
+
+
+def status(project: Path, *, json: bool) -> None:
+    """Tell the state of a project."""
+    dataset = open_dataset(project)
+    run = newest_run(dataset)
+    found: dict[str, Any] = _dataset(dataset) | {
+        "run": None if run is None else _run(run),
+        "next": _next(dataset, run, project),
+    }
+    if json:
+        say(as_json(found))
+        return
+    say(f"{clean(dataset.name)} at version {found['version']}: {count(found['records'], 'record')}")
+    rows = [[name, *(f"{n:,}" for n in counts.values())] for name, counts in found["splits"].items()]
+    table(["split", "records", "labelled", "pending"], rows, right=["records", "labelled", "pending"])
+    if found["labels_spent"]:
+        say(f"{count(found['labels_spent'], 'answer')} so far, cost {found['cost']:g}")
+    if found["rejected"]:
+        say(f"{count(found['rejected'], 'row')} refused at import: Dataset.open({str(project)!r}).rejected()")
+    for line in _said(found["run"]):
+        say(line)
+    say(f"next: {found['next']}")
+
+
+def running(run: Run) -> bool:
+    """Whether a process is at work on a project: the lock of its runs is held."""
+    holder = run.home / "holder"
+    try:
+        os.kill(int(holder.read_text(encoding="utf-8")), 0)
+    except (OSError, ValueError):
+        return (
+            False  # the process is gone: the lock need not be touched, which a run that begins now would stumble over
+        )
+    lock = FileLock(run.home / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def _dataset(dataset: Dataset) -> dict[str, Any]:
+    view = dataset.view
+    splits = {
+        name: {
+            "records": int(view.among(name).sum()),
+            "labelled": int((view.among(name) & view.labeled).sum()),
+            "pending": int((view.among(name) & (view.asked == PENDING)).sum()),
+        }
+        for name in SPLITS
+    }
+    return {
+        "dataset": str(dataset.path),
+        "version": view.version,
+        "branch": dataset.branch_name,
+        "records": int(np.count_nonzero(view.alive)),
+        "splits": splits,
+        "labels_spent": view.labels_spent,
+        "cost": view.cost,
+        "rejected": dataset.rejected().num_rows,
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    """Return how a run is: a run whose process is gone has left "running" in its journal, and rests."""
+    state = run.state if run.state != "running" or running(run) else "resting"
+    rounds = run.rounds
+    last = rounds[-1] if rounds else None
+    shown = {} if last is None else {name: last.metrics.get(name) for name in (last.test or last.metrics)}
+    return {
+        "run": run.name,
+        "state": state,
+        "why": run.why,
+        "rounds": len(rounds),
+        "step": run.steps[-1]["key"] if run.steps else None,
+        "at": run.steps[-1]["finished"] if run.steps else run.started,
+        "metrics": shown,
+        "test": {} if last is None else last.test,
+    }
+
+
+_SAYS = {
+    "running": "is running",
+    "resting": "rests: its process is gone, everything up to here is safe",
+    "paused": "was stopped, everything up to here is safe",
+    "waiting": "waits for people",
+    "failed": "failed",
+    "done": "is done",
+}
+
+
+def _said(run: dict[str, Any] | None) -> Iterator[str]:
+    if run is None:
+        return
+    ago = duration(max(0.0, time.time() - run["at"]))
+    why = f": {clean(run['why'], lines=True)}" if run["why"] and run["state"] in ("waiting", "failed", "done") else ""
+    yield f"{run['run']} {_SAYS.get(run['state'], run['state'])}{why}"
+    scores = ", ".join(
+        f"{clean(name)} {number(value)} (test {number(run['test'].get(name))})"
+        for name, value in run["metrics"].items()
+    )
+    yield f"  {count(run['rounds'], 'round')}, last step {ago} ago{f'; {scores}' if scores else ''}"
+
+
+def _next(dataset: Dataset, run: Run | None, project: Path) -> str:
+    file = workflow_of(dataset, "" if run is None else run.source)
+    where = str(file) if file is not None else "FILE (a file with a Workflow on this dataset)"
+    if run is None:
+        return f"tilth explain {where}, then tilth run {where}"
+    match run.state:
+        case "done":
+            return f"tilth log {project}, tilth export {project} data.parquet, or tilth run {where} for a new run"
+        case "running" if running(run):
+            return f"wait for it, or stop it and go on later by tilth run {where}"
+        case "waiting":
+            return f"answer the questions, then tilth run {where}"
+        case "failed":
+            return f"mend what failed, then tilth run {where}: it goes on at the step that failed"
+        case _:
+            return f"tilth run {where}: it goes on where it was"

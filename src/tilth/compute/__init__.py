@@ -1,0 +1,1 @@
+"""How work is cut into parts that do not depend on each other."""

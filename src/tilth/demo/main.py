@@ -1,0 +1,190 @@
+"""Run the arms over several seeds, show the rounds as they happen, and write down what came out."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from tilth.dataset import Dataset
+from tilth.demo.arms import Tuned, base_model, clean_score, data_arm, split_arrays, tune
+from tilth.demo.data import NOISE, SHARE, digits
+from tilth.demo.page import write_page, write_picture
+from tilth.demo.result import ARMS, Seed, interval, verdict
+from tilth.errors import Exists
+from tilth.runs import Run
+
+__all__ = ["demo"]
+
+INTRO = (
+    f"scikit-learn's 1,797 real handwritten digits. Of the training records {SHARE:.0%} have a label, and {NOISE:.0%} "
+    "of those labels are wrong "
+    "on purpose: a wrong label is always the next digit. Valid and test labels are clean; decisions see valid, never "
+    "test. Arm A changes only "
+    "the data under a fixed logistic regression, arm B tunes only the model for the same wall time. Answers come from "
+    "an oracle and are counted."
+)
+
+
+def demo(out: Path, *, seeds: int = 5, budget: int = 300, console: Console | None = None) -> list[Seed]:
+    """Run the whole demo into the folder `out`: a dataset and run a seed, `demo.png`, `demo.html`; return the scores.
+
+    `budget`: how many labels the data arm may ask for. Raises `Exists` where `out` is not empty.
+    """
+    console = console or Console()
+    if out.exists() and any(out.iterdir()):
+        raise Exists(f"{out} is not empty; remove it, or choose another folder with --out")
+    began = time.perf_counter()
+    done: list[Seed] = []
+    runs: list[Run] = []
+    for seed in range(seeds):
+        dataset = digits(out / f"seed-{seed}" / "dataset", seed=seed)
+        if seed == 0:
+            _introduce(console, dataset, seeds)
+        scores, run = _one_seed(console, dataset, seed, budget, first=seed == 0)
+        done.append(scores)
+        runs.append(run)
+        if seed == 0:
+            _why(console, dataset)
+            console.print(f"\n[bold]The same for {seeds} seeds[/bold] (other splits, other wrong labels)")
+        console.print(_line(scores))
+    console.print(_table(done))
+    for sentence in verdict(done):
+        console.print(sentence)
+    write_picture(out / "demo.png", done, runs)
+    write_page(out / "demo.html", out / "demo.png", done, runs, INTRO)
+    console.print(
+        f"\nPicture: {out / 'demo.png'}\nReport:  {out / 'demo.html'}\nThe first run stays: try  tilth log "
+        f"{out / 'seed-0'}"
+    )
+    console.print(f"{time.perf_counter() - began:.0f} s in all")
+    return done
+
+
+def _introduce(console: Console, dataset: Dataset, seeds: int) -> None:
+    view = dataset.view
+    train, labelled = int(view.train.sum()), int((view.train & view.labeled).sum())
+    truth = np.array(
+        dataset.features(np.flatnonzero(view.train & view.labeled), ["truth"])["truth"].to_pylist(), np.int64
+    )
+    wrong = int((truth != view.label[view.train & view.labeled]).sum())
+    console.print(
+        "[bold]Work on the data, or on the model?[/bold]  scikit-learn's 1,797 real handwritten digits, 8x8 pixels\n"
+    )
+    console.print(
+        f"  train: {train} records, {labelled} with a label ({SHARE:.0%}); {wrong} of these are wrong on purpose "
+        f"({NOISE:.0%}, systematic:"
+    )
+    console.print(
+        "         a wrong label is always the next digit). The oracle that answers questions knows the truth; each "
+        "answer is counted."
+    )
+    console.print(
+        f"  valid: {int(view.among('valid').sum())} and test: {int(view.among('test').sum())} records, labels clean. "
+        "Decisions see valid, never test."
+    )
+    console.print(
+        "  A changes only the data, under a fixed logistic regression: rechecks the labels that a probe finds "
+        "suspicious, asks for"
+    )
+    console.print("    unlabelled digits on which the model is least sure, and takes back what does not help on valid.")
+    console.print(
+        f"  B tunes only the model (five families, Optuna) for the same wall time, on the data as it is.  {seeds} "
+        "seeds.\n"
+    )
+
+
+def _one_seed(console: Console, dataset: Dataset, seed: int, budget: int, *, first: bool) -> tuple[Seed, Run]:
+    before = split_arrays(dataset, "train")
+    valid, test = split_arrays(dataset, "valid"), split_arrays(dataset, "test")
+    start = float(base_model().fit(*before).score(*test))
+    listen = _live(console) if first else None
+    began = time.perf_counter()
+    run = data_arm(dataset, seed=seed, budget=budget, listen=listen)
+    seconds = time.perf_counter() - began
+    after = split_arrays(dataset, "train")
+    scores = {"start": start, "data": float(base_model().fit(*after).score(*test)), "ceiling": clean_score(dataset)}
+    tuned: dict[str, Tuned] = {}
+    for arm, train in (("model", before), ("both", after), ("clean tuned", split_arrays(dataset, "train", truth=True))):
+        tuned[arm] = tune(train, valid, test, seed=seed, seconds=seconds)
+        scores[arm] = tuned[arm].test
+    return Seed(seed, scores, seconds, dataset.view.labels_spent, tuned), run
+
+
+def _live(console: Console) -> Callable[[Mapping[str, Any]], None]:
+    """Return a listener that prints a row a round as the round ends."""
+    console.print("[bold]Arm A, seed 0, round by round[/bold]")
+    console.print("  round  version  labels paid   valid    test   what the rules did")
+
+    def listen(event: Mapping[str, Any]) -> None:
+        if event["what"] == "evaluated":
+            valid, test = (next(iter(event[k].values())) for k in ("metrics", "test"))
+            said = "  done: " + event["why"] if event["done"] else ""
+            console.print(
+                f"  {event['round']:>5}  {event['version']:>7}  {event['labels_spent']:>11}   {valid:.3f}   "
+                f"{test:.3f}{said}",
+                highlight=False,
+            )
+        elif event["what"] == "rule":
+            if event["n"] == 0:
+                said = event["why"]
+            elif "kept" in event:
+                end = "kept" if event["kept"] else "labels set back, answers kept"
+                said = f"{event['n']} records, valid {event['before']:.3f} -> {event['after']:.3f}: {end}"
+            else:
+                said = f"{event['n']} records"
+            console.print(f"{'':47}{event['rule']}: {said}", highlight=False)
+
+    return listen
+
+
+def _line(seed: Seed) -> str:
+    parts = "  ".join(f"{arm} {seed.scores[arm]:.3f}" for arm in ARMS)
+    return f"  seed {seed.seed}: {parts}  ({seed.seconds:.1f} s each for A and B, {seed.labels} labels)"
+
+
+def _table(done: list[Seed]) -> Table:
+    table = Table(title=f"Test accuracy, mean and 95 % interval over {len(done)} seeds", title_justify="left")
+    for column in ("arm", "what was done", "accuracy", "spent"):
+        table.add_column(column, justify="right" if column == "accuracy" else "left", no_wrap=column != "what was done")
+    for arm, what in ARMS.items():
+        mean, half = interval([s.scores[arm] for s in done])
+        table.add_row(arm, what, f"{mean:.3f} ± {half:.3f}", _spent(arm, done))
+    return table
+
+
+def _spent(arm: str, done: list[Seed]) -> str:
+    seconds = np.mean([s.seconds for s in done])
+    if arm == "data":
+        return f"{seconds:.1f} s, {np.mean([s.labels for s in done]):.0f} answers"
+    if arm in done[0].tuned:
+        return f"{seconds:.1f} s, {np.mean([s.tuned[arm].trials for s in done]):.0f} models tried"
+    return ""
+
+
+def _why(console: Console, dataset: Dataset) -> None:
+    """Show the history of one record whose wrong label was repaired."""
+    view = dataset.view
+    answered = np.flatnonzero((view.asked == 2) & view.train)
+    first = dataset.at(0).view.label[answered]
+    repaired = answered[(first >= 0) & (first != view.label[answered])]
+    if len(repaired) == 0:
+        return
+    key = dataset.keys(repaired[:1])[0]
+    console.print(f"\n[bold]Why is {key} what it is?[/bold]  (tilth why {dataset.path.parent} {key})")
+    for event in dataset.history(key):
+        change = (
+            f"{event.before} -> {event.after}"
+            if event.before is not None
+            else (event.after if event.after is not None else "")
+        )
+        score = f"  [{event.signal} = {event.score:.3f}]" if event.signal and event.score is not None else ""
+        rule = f"rule '{event.rule}', " if event.rule else ""
+        console.print(
+            f"  version {event.version}: {event.what} {change}  ({rule}{event.reason}){score}",
+            markup=False,
+            highlight=False,
+        )

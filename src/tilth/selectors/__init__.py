@@ -1,0 +1,21 @@
+"""Which records to change: values that choose record ids on a state, each with a score and a reason."""
+
+from tilth.selectors.picked import Chosen
+from tilth.selectors.selector import Selector
+
+__all__ = ["Chosen", "Selector", "answered", "labeled", "records", "removed", "unlabeled"]
+
+records = Selector("records")
+"""All living training records, labelled or not."""
+
+unlabeled = Selector("unlabeled")
+"""The pool: living training records without a label about which nobody is or was asked."""
+
+labeled = Selector("labeled")
+"""Living training records that have a label."""
+
+answered = Selector("answered")
+"""Living training records about which an annotator has answered, whether or not that gave a label."""
+
+removed = Selector("removed")
+"""Training records that were taken out; to bring them back."""
