@@ -3,7 +3,6 @@
 import os
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -82,22 +81,21 @@ def bandwidth(array: np.ndarray) -> float:
     return array.nbytes / timed(lambda: np.add.reduce(array, axis=None)).median
 
 
-def resident() -> int:
-    """Return the bytes of memory that this process has now."""
+def resident() -> float:
+    """Return the bytes of memory that this process has now; NaN where the system does not tell (no /proc)."""
     return _status("VmRSS")
 
 
-def peak_memory() -> int:
+def peak_memory() -> float:
     """Return the most bytes of memory that this process has had."""
     return _status("VmHWM")
 
 
-def _status(field: str) -> int:
+def _status(field: str) -> float:
+    # not getrusage: its peak is inherited from the process that started this one
     path = Path("/proc/self/status")
-    if not path.exists():
-        sys.exit("memory is read from /proc, which this system does not have; leave the measurement of memory out")
-    line = next(line for line in path.read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) * 1024
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((float(line.split()[1]) * 1024 for line in lines if line.startswith(field)), float("nan"))
 
 
 def _processor() -> str:

@@ -27,7 +27,7 @@ def workflow(folder: Path) -> Workflow:
             "ask": Rule(select=unlabeled.top(15, by=margin()), do=annotate(by=oracle, votes=2)),
             "shift": Rule(select=labeled.where(label="3").sample(12), do=augment(shift), gate=Gate(by=0.02)),
         },
-        until=rounds() >= 2,
+        until=rounds() >= 1,
     )
 
 

@@ -110,6 +110,13 @@ def test_number_metrics_agree_with_scikit_learn(tmp_path: Path) -> None:
     assert standard_error(-rmse(), s) == pytest.approx(standard_error(rmse(), s))
 
 
+def test_r2_keeps_its_digits_where_labels_are_far_from_zero(tmp_path: Path) -> None:
+    y = 1e7 + np.arange(20.0)
+    said = (y + np.tile([1.0, -1.0], 10)).astype(np.float32)
+    s = make_state(tmp_path, y.tolist(), split="valid", label_kind="number", probabilities=said[:, None])
+    assert r2().value(s) == pytest.approx(sk.r2_score(y, said.astype(float)), rel=1e-9)
+
+
 def test_equal_numbers_have_no_r2(tmp_path: Path) -> None:
     s = make_state(tmp_path, [0.1, 0.1, 0.1], split="valid", label_kind="number", probabilities=[[0.1], [0.2], [0.3]])
     assert np.isnan(r2().value(s))

@@ -146,6 +146,11 @@ def test_every_uncertainty_is_high_where_the_model_is_unsure(tmp_path: Path) -> 
     assert confidence().value(s) == pytest.approx([1, 0.5, 1 / 3])
 
 
+def test_entropy_stays_in_its_range_where_probabilities_do_not_quite_sum_to_one(tmp_path: Path) -> None:
+    s = make_state(tmp_path, ["a", "b", "c"], probabilities=[[0.34, 0.34, 0.34], [1.001, 0, 0], [0.3, 0.3, 0.3]])
+    assert entropy().value(s)[:2].tolist() == [1, 0]
+
+
 def test_margins_that_differ_in_the_last_digit_stay_different(tmp_path: Path) -> None:
     close = np.float32(0.1)
     p = [[close, np.nextafter(close, 1)], [close, np.nextafter(np.nextafter(close, 1), 1)]]
@@ -223,12 +228,17 @@ def test_novelty_and_density_agree_with_all_pairs(state: State) -> None:
 
 
 def test_neighbours_work_across_blocks_and_tiles() -> None:
-    rows = unit(RNG.normal(size=(TILE + BLOCK + 3, 3)).astype(np.float32))
+    rows = unit(RNG.normal(size=(9 * TILE + BLOCK + 3, 8)).astype(np.float32))
     everyone = np.arange(len(rows))
-    found = similarity(everyone[:50], everyone, lambda ids: rows[ids], 5)
-    near = rows[:50] @ rows.T
-    near[np.arange(50), np.arange(50)] = -np.inf
-    assert found == pytest.approx(np.sort(near, axis=1)[:, -5:].mean(axis=1), abs=1e-5)
+    some = everyone[:: len(rows) // (BLOCK + 50)]
+    found = similarity(some, everyone, lambda ids: rows[ids], 5)
+    near = rows[some] @ rows.T
+    near[np.arange(len(some)), some] = -np.inf
+    by_hand = np.sort(near, axis=1)[:, -5:].mean(axis=1)
+    assert found == pytest.approx(by_hand, abs=1e-5)
+    for i in range(20):
+        one = similarity(some[i : i + 1], everyone, lambda ids: rows[ids], 5)
+        assert one[0] == pytest.approx(by_hand[i], abs=1e-5)
 
 
 @pytest.mark.parametrize(("n", "threshold"), [(40, 0.9), (BLOCK + 200, 0.999), (BLOCK + 200, -1.0)])

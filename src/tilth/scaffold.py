@@ -70,12 +70,10 @@ def workflow_text(dataset: Dataset) -> str:
     second model suggests, duplicates go, and every change must prove itself on the valid split. Where a hidden column
     holds the truth (`truth_column`), an `Oracle` answers from it.
     """
-    number = dataset.schema.label.kind == "number"
     file = _File()
     model = _model(file, dataset)
     rules = "\n".join(_rules(file, dataset))
-    until = "rounds() >= 3" if number else "(rounds() >= 3) | (accuracy() >= 0.99)"
-    file.use("tilth", "Dataset", "Rule", "Workflow", "rounds", *([] if number else ["accuracy"]))
+    file.use("tilth", "Dataset", "Rule", "Workflow", "rounds")
     file.use("tilth.integrations.sklearn", "SklearnModel")
     return f'''"""Which records change, when, and how: by `tilth explain` look at it, by `tilth run` let it do so."""
 
@@ -89,7 +87,7 @@ workflow = Workflow(
     rules={{
 {rules}
     }},
-    until={until},
+    until=rounds() >= 3,
 )
 '''
 
@@ -126,11 +124,14 @@ class _File:
     def imports(self) -> str:
         lines = ["import numpy as np"] if self.signal else []
         for module, names in sorted(self.names.items()):
-            in_order = sorted(names, key=lambda n: (not n[0].isupper(), n))
-            line = f"from {module} import {', '.join(in_order)}"
-            if len(line) > 120:
-                line = f"from {module} import (\n    " + ",\n    ".join(in_order) + ",\n)"
-            lines.append(line)
+            row: list[str] = []
+            for name in sorted(names, key=lambda n: (not n[0].isupper(), n)):
+                # a new line where one is full, and between what is made once and what rules are written with
+                if row and (len(", ".join([*row, name])) > 80 or (row[-1][0].isupper() and name[0].islower())):
+                    lines.append(f"from {module} import {', '.join(row)}")
+                    row = []
+                row.append(name)
+            lines.append(f"from {module} import {', '.join(row)}")
         return "\n".join(lines)
 
 
@@ -270,7 +271,7 @@ def _rules(file: _File, dataset: Dataset) -> list[str]:
         any(c.kind in ("image", "audio") for c in dataset.schema.columns if not c.hidden)
         and len(dataset.schema.features) == 1
     )
-    same = "duplicate(0.99)" if near else 'duplicate(by="content")'
+    same = "duplicate(threshold=0.99)" if near else 'duplicate(by="content")'
     lines += [
         "# What another record says already is taken out, on the same condition.",
         f'"weed": Rule(select=records.where({same} > 0), do=remove(), gate={gate}),',

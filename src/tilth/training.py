@@ -3,9 +3,9 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from tilth.protocols import Fitted, Model
 
 __all__ = ["model_ref", "train"]
 
+T = TypeVar("T")
 Ids = npt.NDArray[np.int64]
 
 _CHUNK = 65_536
@@ -44,7 +45,7 @@ def train(
     speaks of every living record, held-out ones included. `keep=True` saves the model itself too, for `load`.
     UsageError where no record has a label.
     """
-    started = time.perf_counter()
+    started, watch = time.perf_counter(), _Watch()
     ref = model_ref(dataset, model, probe, seed=seed)
     folder = dataset.path / "outputs" / ref
     view = dataset.view
@@ -56,26 +57,42 @@ def train(
     missing = wanted - outputs.kinds
     saved = folder / "model"
     if missing or (keep and not saved.exists()):
-        lesson = _Lesson(dataset, seed)
+        lesson = _Lesson(dataset, seed, watch)
         own = {"probabilities", "embeddings"} & missing
         if own or (keep and not saved.exists()):
             fitted = lesson.fit(model)
             if "probabilities" in missing:
-                outputs.add("probabilities", _predict(dataset, fitted, ids))
+                outputs.add("probabilities", _predict(dataset, fitted, ids, watch))
             if "embeddings" in missing:
-                outputs.add("embeddings", _embed(dataset, model, fitted, ids))
+                outputs.add("embeddings", _embed(dataset, model, fitted, ids, watch))
             if keep and not saved.exists():
                 _save(fitted, saved)
         for kind, judge in (("out_of_fold_probabilities", model), ("probe_probabilities", probe)):
             if kind in missing:
                 outputs.add(kind, lesson.out_of_fold(judge, outputs))
-    return {"ref": ref, "trained": sorted(missing), "seconds": time.perf_counter() - started}
+    seconds = time.perf_counter() - started
+    return {"ref": ref, "trained": sorted(missing), "seconds": seconds, "model_seconds": watch.seconds}
+
+
+class _Watch:
+    """How long the user's model itself was at work: what is left of a round is Tilth's own."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self, call: Callable[[], T]) -> T:
+        began = time.perf_counter()
+        try:
+            return call()
+        finally:
+            self.seconds += time.perf_counter() - began
 
 
 class _Lesson:
     """The training records of a version, in an order that depends on their keys only."""
 
-    def __init__(self, dataset: Dataset, seed: int) -> None:
+    def __init__(self, dataset: Dataset, seed: int, watch: _Watch) -> None:
+        self.watch = watch
         view = dataset.view
         ids = np.flatnonzero(view.train & view.labeled & (view.weight > 0))
         if len(ids) == 0:
@@ -91,7 +108,7 @@ class _Lesson:
         self.y = targets(dataset, self.ids)
 
     def fit(self, model: Model) -> Fitted:
-        return model.fit(self.features, self.y, self.weight, task=self.task, seed=self.seed)
+        return self.watch(lambda: model.fit(self.features, self.y, self.weight, task=self.task, seed=self.seed))
 
     def out_of_fold(self, model: Model, outputs: Outputs) -> npt.NDArray[np.float32]:
         parent = self.dataset.parent
@@ -100,14 +117,9 @@ class _Lesson:
             parent[root] >= 0
         ).any():  # a derived record stays in its source's fold, or its source's label would leak
             root = np.where(parent[root] >= 0, parent[root], root)
-        found = out_of_fold(
-            model,
-            self.features,
-            self.y,
-            self.weight,
-            task=self.task,
-            group_hash=self.dataset.key_hash[root],
-            seed=self.seed,
+        group, task = self.dataset.key_hash[root], self.task
+        found = self.watch(
+            lambda: out_of_fold(model, self.features, self.y, self.weight, task=task, group_hash=group, seed=self.seed)
         )
         every = np.asarray(outputs.ids)
         full = np.full((found.shape[1], len(every)), np.nan, np.float32)
@@ -136,16 +148,16 @@ def _chunks(dataset: Dataset, ids: Ids) -> Iterable[tuple[slice, pa.Table]]:
         yield part, dataset.features(ids[part], dataset.schema.features)
 
 
-def _predict(dataset: Dataset, fitted: Fitted, ids: Ids) -> npt.NDArray[np.float32]:
+def _predict(dataset: Dataset, fitted: Fitted, ids: Ids, watch: _Watch) -> npt.NDArray[np.float32]:
     out = np.empty((dataset.schema.label.task.outputs, len(ids)), np.float32)
     for part, features in _chunks(dataset, ids):
-        out[:, part] = fitted.predict(features).T
+        out[:, part] = watch(lambda f=features: fitted.predict(f)).T
     return out
 
 
-def _embed(dataset: Dataset, model: Model, fitted: Fitted, ids: Ids) -> npt.NDArray[np.float32]:
+def _embed(dataset: Dataset, model: Model, fitted: Fitted, ids: Ids, watch: _Watch) -> npt.NDArray[np.float32]:
     if "embeddings" in model.gives:
-        return np.concatenate([fitted.embed(features) for _, features in _chunks(dataset, ids)])
+        return np.concatenate([watch(lambda f=features: fitted.embed(f)) for _, features in _chunks(dataset, ids)])
     kinds = {c.name: c.kind for c in dataset.schema.columns if not c.hidden}
     if not set(kinds.values()) <= {"vector", "number", "integer"}:
         odd = [name for name, kind in kinds.items() if kind not in ("vector", "number", "integer")]

@@ -81,7 +81,7 @@ def tilth(
 
 @app.command()
 def new(
-    name: Annotated[Path, typer.Argument(metavar="NAME", help="The folder to make.")],
+    name: Annotated[Path | None, typer.Argument(metavar="NAME", help="The folder to make.")] = None,
     source: Annotated[
         str | None,
         typer.Option("--from", metavar="SOURCE", help="A table, a text file, or a folder of images or wav files."),

@@ -21,12 +21,20 @@ def rollback(project: Path, version: int, *, yes: bool) -> None:
     """Say what going back to a version would do, ask, and do it."""
     dataset = open_dataset(project)
     counts = would_change(dataset, version)
-    if not any(counts[k] for k in ("removed", "restored", "set")):
+    parts = [
+        f"{does} {count(counts[what], one, many)}{end}"
+        for does, what, one, many, end in (
+            ("removes", "removed", "record", "records", ""),
+            ("restores", "restored", "record", "records", ""),
+            ("sets", "labels", "label", "labels", " back"),
+            ("sets", "others", "weight, split or content", "weights, splits and contents", " back"),
+        )
+        if counts[what]
+    ]
+    if not parts:
         say(f"version {dataset.version} holds the data of version {version} already: nothing to do{_staying(counts)}")
         return
-    would = f"removes {count(counts['removed'], 'record')}, restores {counts['restored']:,}, "
-    would += f"sets {count(counts['set'], 'label or other value', 'labels and other values')} back"
-    say(f"from version {dataset.version} back to {version}: {would}{_staying(counts)}")
+    say(f"from version {dataset.version} back to {version}: {', '.join(parts)}{_staying(counts)}")
     run = newest_run(dataset)
     if run is not None and running(run):
         note(f"{run.name} is running: it sees this from its next round on")
@@ -41,24 +49,25 @@ def rollback(project: Path, version: int, *, yes: bool) -> None:
 
 
 def would_change(dataset: Dataset, version: int) -> dict[str, int]:
-    """Return what a rollback would do: records `removed` and `restored`, values `set` back, labels of people `kept`."""
+    """Return what a rollback would do: records `removed` and `restored`, `labels` and `others` set back, labels `kept`."""
     then, now = dataset.at(version).view, dataset.view
     old = len(then)
     alive = now.alive[:old]
     given = (now.asked[:old] == ANSWERED) & (then.asked != ANSWERED)
-    parts = 0
+    back = dict.fromkeys(("label", "weight", "split", "payload"), 0)
     kept = 0
-    for name in ("label", "weight", "split", "payload"):
+    for name in back:
         before, after = getattr(then, name), getattr(now, name)[:old]
         differs = then.known & (before != after) & ~((before != before) & (after != after))  # NaN is no label
         if name == "label":
             kept = int((differs & given).sum())
             differs &= ~given
-        parts += int(differs.sum())
+        back[name] = int(differs.sum())
     return {
         "removed": int((alive & ~then.alive).sum() + now.alive[old:].sum()),
         "restored": int((then.alive & ~alive).sum()),
-        "set": parts,
+        "labels": back["label"],
+        "others": sum(back.values()) - back["label"],
         "kept": kept,
     }
 

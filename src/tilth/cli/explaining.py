@@ -4,19 +4,18 @@ import contextlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from tilth.algebra import Comparison, Condition, Logic, Metric
 from tilth.changes import Changes, Field, Op, Question
 from tilth.cli.loading import newest_run, workflow_in
-from tilth.cli.terminal import note, say, table, working
+from tilth.cli.terminal import interactive, note, paragraph, say, table, working
 from tilth.cli.words import as_json, clean, count, number
 from tilth.dataset.schema import SPLITS
 from tilth.errors import TilthError
 from tilth.outputs import KINDS, Outputs
-from tilth.protocols import Model
 from tilth.state import Round, State
 from tilth.training import model_ref, train
 from tilth.workflow import Workflow
@@ -29,7 +28,8 @@ SHOWN = 5
 def explain(file: Path, *, name: str | None, json: bool) -> None:
     """Tell what each rule of the workflow in a file would change now; nothing but the model's outputs is written."""
     with contextlib.redirect_stdout(sys.stderr):
-        _, workflow = workflow_in(file, name)
+        with working(f"loading {file}") if interactive() else contextlib.nullcontext():
+            _, workflow = workflow_in(file, name)
         found = look(workflow)
     if json:
         say(as_json(found))
@@ -44,7 +44,7 @@ def look(workflow: Workflow) -> dict[str, Any]:
     state = workflow.state(dataset.version, ref, _rounds(workflow))
     shown = {q for _, value in workflow.parts() for q in value.walk() if isinstance(q, Metric)} | set(workflow.report)
     return {
-        "dataset": str(dataset.path),
+        "dataset": str(dataset.path.resolve()),
         "version": dataset.version,
         "round": state.round,
         "model": ref,
@@ -61,14 +61,13 @@ def look(workflow: Workflow) -> dict[str, Any]:
 
 def _trained(workflow: Workflow, dataset: Any) -> tuple[str, bool]:
     """Return the model of this version, trained now where its outputs are not there yet."""
-    probe = cast(Model, workflow.probe)  # a workflow has put its default in where none was given
-    ref = model_ref(dataset, workflow.model, probe, seed=workflow.seed)
+    ref = model_ref(dataset, workflow.model, workflow.judge, seed=workflow.seed)
     wanted = workflow.needs & set(KINDS)
     if Outputs(dataset.path / "outputs" / ref).has(*wanted):
         return ref, False
     note(f"training the model on version {dataset.version} first; what it says is kept, and a run uses it again")
     with working(f"training on {count(int((dataset.view.train & dataset.view.labeled).sum()), 'record')}"):
-        train(dataset, workflow.model, probe, needs=wanted, seed=workflow.seed)
+        train(dataset, workflow.model, workflow.judge, needs=wanted, seed=workflow.seed)
     return ref, True
 
 
@@ -85,7 +84,8 @@ def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
     rule = workflow.rules[name]
     out: dict[str, Any] = {"select": repr(rule.select), "do": repr(rule.do)}
     if rule.gate is not None:
-        out["gate"] = repr(rule.gate)
+        least = "a standard error or more" if rule.gate.by is None else f"{rule.gate.by:g} or more"
+        out["gate"] = {"gate": repr(rule.gate), "improves": repr(rule.gate.improves), "at_least": least}
     try:
         if rule.when is not None:
             holds = rule.when.holds(state)
@@ -165,7 +165,7 @@ def _filled(condition: Condition, state: State) -> str:
 
 
 def _tell(found: Mapping[str, Any]) -> None:
-    metrics = ", ".join(f"{clean(name)} {number(value)}" for name, value in found["metrics"].items())
+    metrics = ", ".join(f"{clean(name)} = {value:.4g}" for name, value in found["metrics"].items())
     say(f"version {found['version']}, round {found['round']}: {metrics}")
     until = found["until"]
     say(
@@ -179,13 +179,16 @@ def _tell(found: Mapping[str, Any]) -> None:
             say(f"  when    {clean(when['now'])}: {'holds' if when['holds'] else 'does not hold, so nothing is done'}")
             if not when["holds"]:
                 continue
-        say(f"  select  {clean(rule['select'])}")
+        paragraph(f"select  {clean(rule['select'])}", indent=2)
         over = f", {rule['passed_over']:,} passed over because nothing is known of them" if rule["passed_over"] else ""
-        say(f"          {count(rule['chosen'], 'record')}{over}: {clean(rule['reason'])}")
+        paragraph(f"{count(rule['chosen'], 'record')}{over}: {clean(rule['reason'])}", indent=10)
+        if not rule["changes"]:
+            say(f"  do      {clean(rule['do'])}: nothing to change")
+            continue
         would = "would be asked about" if rule["asks"] else "would change"
         say(f"  do      {clean(rule['do'])}: {count(rule['changes'], 'record')} {would}")
         if "gate" in rule:
-            say(f"  gate    {clean(rule['gate'])}: a run trains with and without, and keeps it only if that holds")
+            say(f"  gate    kept only if {clean(rule['gate']['improves'])} on valid gains {rule['gate']['at_least']}")
         if rule["first"]:
             signal = clean(rule["signal"] or "score")
             rows = [[r["key"], number(r["score"]), r["change"]] for r in rule["first"]]

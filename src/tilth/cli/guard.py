@@ -51,8 +51,13 @@ class Guarded(TyperGroup):
         except (BrokenPipeError, SystemExit):
             raise  # `tilth log | head` closes our output: the command line library ends quietly
         except Exception as error:
-            if hasattr(error, "exit_code"):
-                raise  # the command line library's own: a usage error, or the end of a command
+            told: Any = error
+            if hasattr(told, "format_message"):  # the command line library's own: wrong or missing arguments
+                where = told.ctx.command_path if told.ctx is not None else "tilth"
+                complain(f"{told.format_message().rstrip('.')}. See: {where} --help")
+                ctx.exit(told.exit_code)
+            if hasattr(told, "exit_code"):
+                raise  # a command that is over
             # what nobody foresaw is told in one line as well
             ctx.exit(_broken(ctx, error, Code.FAILED))
 

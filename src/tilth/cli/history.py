@@ -35,7 +35,7 @@ def log(project: Path, *, branch: str, json: bool) -> None:
             )
             progress(len(found), len(commits))
     if json:
-        say(as_json({"dataset": str(dataset.path), "branch": branch, "versions": found}))
+        say(as_json({"dataset": str(dataset.path.resolve()), "branch": branch, "versions": found}))
         return
     shown = [
         [
@@ -57,14 +57,11 @@ def _changes(dataset: Dataset, version: int, added: int) -> dict[str, int]:
     return dict(Counter(dataset.diff(version - 1, version)["what"].to_pylist()))
 
 
-_SIGNS = {"added": "+{} added", "removed": "-{} removed", "asked": "{} asked", "answered": "{} answered"}
-
-
 def _counted(changes: dict[str, int]) -> str:
-    """Return what a version changed: +added, -removed, ~changed, answers."""
+    """Return what a version changed: +added, -removed, ~changed, and what was asked and answered."""
+    signs = {"added": "+{} added", "removed": "-{} removed", "asked": "{} asked", "answered": "{} answered"}
     return ", ".join(
-        _SIGNS.get(what, f"~{{}} {what}s" if what != "content" else "~{} contents").format(f"{n:,}")
-        for what, n in changes.items()
+        signs[what].format(f"{n:,}") if what in signs else f"~{count(n, what)}" for what, n in changes.items()
     )
 
 
@@ -78,7 +75,14 @@ def diff(project: Path, a: int, b: int | None, *, limit: int, json: bool) -> Non
     shown = (found if limit <= 0 else found.slice(0, limit)).to_pylist()
     if json:
         summary = [{"what": what, "rule": rule, "records": n} for (what, rule), n in counts.items()]
-        out = {"dataset": str(dataset.path), "a": a, "b": b, "summary": summary, "rows": shown, "total": found.num_rows}
+        out = {
+            "dataset": str(dataset.path.resolve()),
+            "a": a,
+            "b": b,
+            "summary": summary,
+            "rows": shown,
+            "total": found.num_rows,
+        }
         say(as_json(out))
         return
     if not counts:

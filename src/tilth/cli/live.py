@@ -106,6 +106,7 @@ class Live(Watching):
         self._spinner = Spinner("dots")
         self._since = time.monotonic()
         self._begun = False
+        self._fixed: list[int] = []
         # what a user's own functions print goes above this region
         self._region = Region(console=self._console, get_renderable=self._now, transient=True, refresh_per_second=8)
 
@@ -113,8 +114,8 @@ class Live(Watching):
         """Add the round to the table."""
         if not self._begun:
             self._begun = True
-            self._console.print(self._lines(None))
-        self._console.print(self._lines(row))
+            self._console.print(self._head(row))
+        self._console.print(self._line(row))
 
     def step(self) -> None:
         """Let the time of a step begin."""
@@ -133,30 +134,41 @@ class Live(Watching):
         from rich.console import Group
         from rich.text import Text
 
-        self._spinner.update(
-            text=Text(f"{self.doing}  {duration(time.monotonic() - self._since)}", overflow="ellipsis")
-        )
+        took = duration(time.monotonic() - self._since)
+        self._spinner.update(text=Text(f"{self.doing}  {took}", overflow="ellipsis", no_wrap=True))
         if self.row is None:
             return self._spinner
-        head = [] if self._begun else [self._lines(None)]
-        return Group(*head, self._lines(self.row), self._spinner)
+        head = [] if self._begun else [self._head(self.row)]
+        return Group(*head, self._line(self.row), self._spinner)
 
-    def _lines(self, row: Row | None) -> Any:
-        """Return a round as a line of the table, of the same widths as all others; the head where there is no row."""
+    def _widths(self, row: Row) -> list[int]:
+        """Return the widths of the columns but the last; the first row settles them for all."""
+        if not self._fixed:
+            each = [max(6, len(number(v)), len(number(t))) for v, t in zip(row.valid, row.test, strict=True)]
+            self._fixed = [5, 7, max(6, len(f"{row.labels:,}")), *(width for width in each for _ in "vt")]
+        return self._fixed
+
+    def _head(self, row: Row) -> Any:
+        from rich.text import Text
+
+        widths = self._widths(row)
+        above = " " * (sum(widths[:3]) + 6)
+        for i, name in enumerate(self.metrics):
+            room = widths[3 + 2 * i] + 2 + widths[4 + 2 * i]
+            above += (name if len(name) <= room else f"{name[: room - 1]}…").rjust(room) + "  "
+        names = ["round", "version", "labels", *(part for _ in self.metrics for part in ("valid", "test"))]
+        below = "".join(f"{name.rjust(width)}  " for name, width in zip(names, widths, strict=True))
+        return Text(f"{above.rstrip()}\n{below}rules", style="bold", no_wrap=True, overflow="crop")
+
+    def _line(self, row: Row) -> Any:
+        """Return a round as a line of the table."""
         from rich.table import Table
         from rich.text import Text
 
         made = Table.grid(padding=(0, 2, 0, 0), expand=True)
-        widths = [5, 7, 6, *(max(7, min(len(name), 16)) for name in self.metrics for _ in "vt")]
-        for width in widths:
+        for width in self._widths(row):
             made.add_column(justify="right", width=width, overflow="fold")
         made.add_column(ratio=1, overflow="fold")
-        if row is None:
-            names = [text for name in self.metrics for text in (f"{name}\nvalid", "\ntest")]
-            made.add_row(
-                *(Text(text, style="bold") for text in ("\nround", "\nversion", "\nlabels", *names, "\nrules"))
-            )
-            return made
         values = [number(v) for pair in zip(row.valid, row.test, strict=True) for v in pair]
         colour = {"kept": "green", "rejected": "yellow", "nothing": "dim", "done": ""}
         rules = Text("\n").join(

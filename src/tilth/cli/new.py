@@ -15,7 +15,7 @@ from tilth.scaffold import Project, new_project
 
 __all__ = ["new"]
 
-FORMS = """tilth new needs records to start from: --from SOURCE. SOURCE may be
+FORMS = """tilth new needs a name, and records to start from: --from SOURCE. SOURCE may be
   a folder of images or wav files     tilth new birds --from photos/
     (a subfolder a class, or below folders called train, valid and test)
   .csv .tsv .jsonl .parquet           tilth new mail --from mail.csv --label kind
@@ -24,9 +24,9 @@ FORMS = """tilth new needs records to start from: --from SOURCE. SOURCE may be
 SHOWN = 10
 
 
-def new(name: Path, source: str | None, **told: Any) -> None:
+def new(name: Path | None, source: str | None, **told: Any) -> None:
     """Make a project, tell what was imported, and what to do next."""
-    if source is None:
+    if name is None or source is None:
         raise UsageError(FORMS)
     try:
         with working(f"reading {source}") as progress:
@@ -84,10 +84,10 @@ def _refused(dataset: Dataset) -> Iterator[str]:
     rows = dataset.rejected().to_pylist()
     if not rows:
         return
-    yield f"{count(len(rows), 'row')} refused (the list: tilth status, or Dataset.rejected()):"
+    yield f"{count(len(rows), 'row')} refused:"
     for row in rows[:SHOWN]:
         place = clean(str(row["source"])) + (f", row {row['row']}" if row["row"] > 0 else "")
-        yield f"  {place}: {clean(str(row['reason']))}"
+        yield f"  {place}: {clean(options(str(row['reason'])))}"
     if len(rows) > SHOWN:
         yield f"  ... and {len(rows) - SHOWN:,} more"
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tilth.cli.history import when
 from tilth.cli.loading import open_dataset
-from tilth.cli.terminal import say
+from tilth.cli.terminal import paragraph, say
 from tilth.cli.words import as_json, clean, number
 from tilth.dataset import Dataset
 from tilth.dataset.history import Event
@@ -29,8 +29,8 @@ def why(project: Path, key: str, *, json: bool) -> None:
         return
     say(clean(key))
     for event in events:
-        say(f"  version {event.version}, {when(event.time)}: {clean(sentence(event))}")
-    say(f"  now: {clean('; '.join(_told(now)))}")
+        paragraph(f"version {event.version}, {when(event.time)}: {clean(sentence(event))}", indent=2)
+    paragraph(f"now: {clean('; '.join(_told(now)))}", indent=2)
 
 
 def sentence(event: Event) -> str:

@@ -10,8 +10,8 @@ from tilth.workflow import Workflow
 __all__ = ["Did", "Row", "did", "read_row", "step_said"]
 
 _DONE = {
-    "annotate": "asked about",
-    "recheck": "asked about again",
+    "annotate": "asked",
+    "recheck": "asked again",
     "relabel": "relabelled",
     "remove": "removed",
     "restore": "brought back",

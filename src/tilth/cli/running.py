@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tilth.cli.live import Live, Plain, Watching
 from tilth.cli.loading import newest_run, workflow_in
-from tilth.cli.terminal import interactive, note, say
+from tilth.cli.terminal import interactive, note, say, working
 from tilth.cli.words import as_json, clean, count, number
 from tilth.errors import Parked
 from tilth.runs import Run
@@ -20,7 +20,8 @@ __all__ = ["run"]
 def run(file: Path, *, name: str | None, adopt: bool, inline: bool, json: bool) -> None:
     """Run the workflow in a file; the rounds pass on stderr, the result goes to stdout."""
     with contextlib.redirect_stdout(sys.stderr):  # what the user's own functions print is not the result
-        path, workflow = workflow_in(file, name)
+        with working(f"loading {file}") if interactive() else contextlib.nullcontext():
+            path, workflow = workflow_in(file, name)
         before = newest_run(workflow.dataset)
         if before is not None and before.state != "done":
             note(f"{before.name} goes on where it was")
@@ -60,7 +61,7 @@ def _result(workflow: Workflow, done: Run, file: Path) -> Iterator[str]:
     """Yield what a finished run has to say."""
     rounds = done.rounds
     first, last = rounds[0], rounds[-1]
-    yield f"{done.name} {clean(done.why)}, {count(len(rounds), 'round')}"
+    yield f"{done.name} ended after {count(len(rounds), 'round')}: {clean(done.why).removeprefix('done: ')}"
     for name in (repr(q) for q in workflow.report):
         line = f"{clean(name)} on valid: {number(first.metrics.get(name))} → {number(last.metrics.get(name))}"
         if name in last.test:
@@ -68,5 +69,6 @@ def _result(workflow: Workflow, done: Run, file: Path) -> Iterator[str]:
         yield line
     dataset = workflow.dataset
     yield f"{dataset.name}: version {first.version} → {dataset.version}, {count(last.labels_spent, 'label')} spent"
-    project = file if file.is_dir() else file.parent
-    yield f"what changed: tilth diff {project} {first.version} {dataset.version}"
+    if dataset.version != first.version:
+        project = file if file.is_dir() else file.parent
+        yield f"what changed: tilth diff {project} {first.version} {dataset.version}"

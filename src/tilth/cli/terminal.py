@@ -1,7 +1,9 @@
 """Where output goes: results to stdout, everything that passes to stderr; live on a terminal, plain lines elsewhere."""
 
 import os
+import shutil
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -10,7 +12,7 @@ from typing import Any
 
 from tilth.cli.words import clean, duration
 
-__all__ = ["interactive", "note", "say", "table", "working"]
+__all__ = ["interactive", "note", "paragraph", "say", "table", "working"]
 
 Report = Callable[[int, int | None], None]
 
@@ -29,15 +31,27 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
+def paragraph(text: str, *, indent: int = 0) -> None:
+    """Write a text to stdout, broken into lines as wide as the terminal; one line where stdout is none."""
+    if not sys.stdout.isatty():
+        say(" " * indent + text)
+        return
+    width = max(40, shutil.get_terminal_size().columns)
+    first, rest = " " * indent, " " * (indent + 2)
+    for line in textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False):
+        say(line)
+
+
 def interactive() -> bool:
     """Whether stderr is a terminal on which lines can be drawn anew."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[str] = (), indent: int = 0) -> None:
-    """Write a table to stdout: as wide as the terminal allows, as wide as it is where stdout is none.
+    """Write a table to stdout, a line a row; where stdout is no terminal nothing is cut.
 
-    `right`: the columns of numbers, which are never broken.
+    `right`: the columns of numbers. On a terminal the last column gives way where there is no room for it, then the
+    others break into lines.
     """
     from rich.console import Console
     from rich.table import Table

@@ -34,11 +34,13 @@ def count(n: int, one: str, many: str | None = None) -> str:
 def number(value: float | None) -> str:
     """Return a metric or score with about four digits; "-" for none.
 
-    >>> number(0.91254), number(1234.5), number(float("nan")), number(2e-6)
-    ('0.9125', '1234', '-', '2e-06')
+    >>> number(0.91254), number(123456.7), number(float("nan")), number(2e-6)
+    ('0.9125', '123,457', '-', '2e-06')
     """
     if value is None or math.isnan(value):
         return "-"
+    if 1000 <= abs(value) < 1e8:
+        return f"{value:,.0f}"
     return f"{value:.4f}" if 0.001 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
 
 

@@ -18,7 +18,7 @@ REJECTED = pa.schema([("source", pa.string()), ("row", pa.int64()), ("key", pa.s
 
 
 def arrivals(rows: Imported, *, splits: Mapping[str, float], stratify: bool, seed: int) -> Changes:
-    """Return the changes that add a source's rows; a split that the source gave stands, the others follow from the key's hash."""
+    """Return the changes that add a source's rows; where it gave no split, the key's hash decides."""
     given = rows.table["split0"].to_numpy()
     if (given < 0).any():
         strata = None
@@ -53,7 +53,7 @@ def rejected(dataset: Path) -> pa.Table:
 
 
 def cells(column: pa.ChunkedArray) -> list[Any]:
-    """Return a column as the values that a user's function sees: vectors as float32 arrays, the rest as plain Python."""
+    """Return a column as a user's function sees it: vectors as float32 arrays, the rest as plain Python."""
     if pa.types.is_fixed_size_list(column.type):
         flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return list(flat.reshape(-1, column.type.list_size).astype(np.float32))

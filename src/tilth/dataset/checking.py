@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -87,7 +88,7 @@ def _check_labels(core: Core, new: npt.NDArray[np.float64], texts: list[str | No
         raise UsageError("labels are finite numbers, or NaN for none; got an infinite one")
 
 
-def _check_codes(core: Core, codes: npt.NDArray[np.generic]) -> None:
+def _check_codes(core: Core, codes: npt.NDArray[Any]) -> None:
     last = len(core.schema.label.classes) - 1
     if not ((codes >= -1) & (codes <= last) & (codes % 1 == 0)).all():
         raise UsageError(f"labels are codes from 0 to {last} (-1 = none), got {codes.min():g} to {codes.max():g}")

@@ -137,7 +137,7 @@ class Core:
         return self.store.column(name, len(self.view(version)))
 
     def children(self, ids: Ids, version: int) -> tuple[Ids, Ids]:
-        """Return (child, parent) for the living records that derive from `ids`."""
+        """Return (child, parent) for the records, living or removed, that derive from `ids`."""
         view = self.view(version)
         parent = self.store.column("parent", len(view))
         if not self._derives(parent):

@@ -1,11 +1,11 @@
 """`Dataset`: a living, versioned set of records on disk; the one noun of the record store."""
 
 import json
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,19 +14,21 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tilth.changes import Changes, Field
-from tilth.dataset.arrivals import arrivals, cells, note_rejected, rejected
+from tilth.dataset import reading
+from tilth.dataset.arrivals import arrivals, note_rejected, rejected
 from tilth.dataset.core import Core
 from tilth.dataset.digest import digest
 from tilth.dataset.exporting import export
-from tilth.dataset.history import Event, decode, diff, history, restoring, reverting
-from tilth.dataset.log import Commit, branches, force, write_file
+from tilth.dataset.history import Event, decode, diff, history
+from tilth.dataset.log import Commit, branches
+from tilth.dataset.making import make, refuse_taken
 from tilth.dataset.readers import Imported, read
 from tilth.dataset.schema import SPLITS, Schema
-from tilth.dataset.splits import draw
 from tilth.dataset.store import Durability
+from tilth.dataset.undoing import restoring, reverting, told
 from tilth.dataset.view import View
 from tilth.dataset.writing import write
-from tilth.errors import Exists, NotFound, UsageError
+from tilth.errors import NotFound, UsageError
 from tilth.html import table
 from tilth.record import Record
 
@@ -50,8 +52,8 @@ class Dataset:
     >>> pets.labels(pets.ids(["0", "1"]))
     ['cat', 'dog']
 
-    Row i of every column of a version's `view` is record i. A dataset that `at(version)` returned stays at that version and refuses
-    to write; any other follows its branch.
+    Row i of every column of a version's `view` is record i. A dataset that `at(version)` returned stays at that version
+    and refuses to write; any other follows its branch.
     """
 
     def __init__(self, core: Core, *, version: int | None = None) -> None:
@@ -77,45 +79,29 @@ class Dataset:
     ) -> "Dataset":
         """Make a dataset from a source: version 0 holds its records; nothing is left behind where that fails.
 
-        `source`: an Arrow table, pandas DataFrame, Hugging Face dataset, dict of numpy arrays, or the path of a Parquet, CSV, JSONL or
-        text file or of a folder of images or wavs; see `tilth.dataset.readers.read` for the `options` (`key=`, `label=`, `classes=`,
-        `split=`, `columns=`, ...). Models do not see the columns in `hidden`. Without `source`, `schema=` makes an empty dataset. Records of no given split are assigned by a hash
-        of their key in the proportions `splits`, class by class with `stratify=True`. With `on_error="quarantine"` the good rows enter
-        and `rejected()` lists the others. Raises `Exists` where the path is taken, `DataError` for an unusable source.
+        `source`: an Arrow table, pandas DataFrame, Hugging Face dataset, dict of numpy arrays, or the path of a
+        Parquet, CSV, JSONL or text file or of a folder of images or wavs; see `tilth.dataset.readers.read` for the
+        `options` (`key=`, `label=`, `classes=`, `split=`, `columns=`, ...). Models do not see the columns in `hidden`.
+        Without `source`, `schema=` makes an empty dataset. Records of no given split are assigned by a hash of their
+        key in the proportions `splits`, class by class with `stratify=True`. With `on_error="quarantine"` the good
+        rows enter and `rejected()` lists the others. Raises `Exists` where the path is taken, `DataError` for an
+        unusable source.
         """
         path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise Exists(f"{path} exists already; open it with Dataset.open, or choose another path")
+        refuse_taken(path)
         rows: Imported | None = None
         if source is not None:
             rows = read(source, schema=schema, on_error=on_error, **options)
-            schema = _hiding(rows.schema, hidden)
+            schema = rows.schema
         if schema is None:
             raise UsageError("Dataset.create needs a source to read, or schema= for an empty dataset; got neither")
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-        try:
-            part.mkdir(parents=True)
-            (part / "commits" / "main").mkdir(parents=True)
-            sync = durability == "power"
-            about = {"format": 1, "schema": schema.to_json()}
-            write_file(part / "tilth.json", json.dumps(about, indent=1), sync=sync)
-            core = Core(part, schema, branch="main", durability=durability)
-            core.store.create()
-            changes = Changes.none() if rows is None else arrivals(rows, splits=splits, stratify=stratify, seed=seed)
-            name = getattr(source, "name", source) if isinstance(source, (str, Path)) else type(source).__name__
-            message = f"import of {Path(str(name)).name}" if rows is not None else "made empty"
-            write(core, changes, key="create", base=None, message=message)
-            if rows is not None:
-                note_rejected(part, rows.rejected)
-            if sync:
-                force(part)
-            if path.exists():
-                path.rmdir()
-            part.rename(path)
-            if sync:
-                force(path.parent)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        for name in hidden:
+            schema.column(name)  # NotFound names the columns there are
+        hide = tuple(replace(c, hidden=c.hidden or c.name in hidden) for c in schema.columns)
+        changes = Changes.none() if rows is None else arrivals(rows, splits=splits, stratify=stratify, seed=seed)
+        name = Path(source).name if isinstance(source, (str, Path)) else type(source).__name__
+        message = "made empty" if rows is None else f"import of {name}"
+        make(path, Schema(hide, schema.label), changes, rows, message=message, durability=durability)
         return cls.open(path, durability=durability)
 
     @classmethod
@@ -128,7 +114,7 @@ class Dataset:
         if folder is None:
             there = "exists but holds no dataset (no tilth.json)" if path.exists() else "does not exist"
             raise NotFound(
-                f"no dataset at {path}: it {there}. Make one with Dataset.create, or `tilth new {path.name} --from SOURCE`"
+                f"no dataset at {path}: it {there}. Make one: Dataset.create, or `tilth new {path.name} --from SOURCE`"
             )
         about = json.loads((folder / "tilth.json").read_text(encoding="utf-8"))
         if about["format"] != 1:
@@ -147,7 +133,8 @@ class Dataset:
         return Dataset(self._core, version=version)
 
     def branch(self, name: str, *, at: int | None = None) -> "Dataset":
-        """Make a branch that shares the versions up to `at` (default: this one's) and open it; payload and events are shared."""
+        """Make a branch that shares the versions up to `at` (default: this one's), and open it; no data is copied."""
+        self._core.force()
         self._core.log.fork(name, self.version if at is None else at, sync=self._core.store.sync)
         return Dataset.open(self.path, branch=name, durability=self.durability)
 
@@ -201,6 +188,11 @@ class Dataset:
         """Return the commits up to its version, oldest first."""
         return self._core.log.commits[: self.version + 1]
 
+    def __reduce__(self) -> tuple[Callable[[str], "Dataset"], tuple[str]]:
+        # Another process gets the place, not what is in memory: it opens the files itself.
+        place = {"branch": self.branch_name, "version": self._pinned, "durability": self.durability}
+        return partial(Dataset.open, **place), (str(self.path.resolve()),)
+
     def __len__(self) -> int:
         return int(self.view.alive.sum())
 
@@ -214,7 +206,7 @@ class Dataset:
 
     def keys(self, ids: Ids) -> list[str]:
         """Return the keys of records, in the given order."""
-        return self._core.keys(np.asarray(ids, np.int64))
+        return self._core.keys(reading.checked(self.view, ids))
 
     def ids(self, keys: Sequence[str]) -> Ids:
         """Return the record ids of keys; NotFound names the first that is not there and the nearest that is."""
@@ -228,42 +220,24 @@ class Dataset:
         return self._core.find(keys, self.version)
 
     def labels(self, ids: Ids | None = None) -> list[Any]:
-        """Return labels as a user knows them (class name, list of names, number, None), of all living records or of `ids`."""
+        """Return the labels (class name, list of names, number, None) of all living records, or of `ids`."""
         view = self.view
-        ids = np.flatnonzero(view.alive) if ids is None else np.asarray(ids, np.int64)
+        ids = np.flatnonzero(view.alive) if ids is None else reading.checked(view, ids)
         return decode(self._core, Field.LABEL, view.label[ids])
 
     def features(self, ids: Ids, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the user's columns (all, or those named) of records, in the given order."""
-        names = self.schema.names if columns is None else tuple(self.schema.column(c).name for c in columns)
-        return self._core.store.payload.take(self.view.payload[np.asarray(ids, np.int64)], names)
+        return reading.features(self._core, self.view, ids, columns)
 
     def table(self, ids: Ids | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """Return records as an Arrow table: key, label, split, weight, then the user's columns."""
         view = self.view
-        ids = np.flatnonzero(view.alive) if ids is None else np.asarray(ids, np.int64)
-        features = self.features(ids, columns)
-        own = {
-            "key": pa.array(self.keys(ids), pa.string()),
-            "label": pa.array(self.labels(ids)),
-            "split": pa.array([SPLITS[s] for s in view.split[ids]]),
-            "weight": pa.array(view.weight[ids]),
-        }
-        return pa.table(own | {name: features[name] for name in features.column_names})
+        ids = np.flatnonzero(view.alive) if ids is None else reading.checked(view, ids)
+        return reading.table(self._core, view, ids, columns)
 
     def records(self, ids: Ids, columns: Sequence[str] | None = None) -> Iterator[Record]:
         """Yield records one by one, for functions that a user wrote; the core itself never does this."""
-        view = self.view
-        for start in range(0, len(ids), 1024):
-            some = np.asarray(ids[start : start + 1024], np.int64)
-            features = self.features(some, columns)
-            values = {name: cells(features[name]) for name in features.column_names}
-            labels, keys = self.labels(some), self.keys(some)
-            for i, record in enumerate(some):
-                row = {name: column[i] for name, column in values.items()}
-                yield Record(
-                    keys[i], row, labels[i], SPLITS[view.split[record]], float(view.weight[record]), int(record)
-                )
+        return reading.records(self._core, self.view, ids, columns)
 
     def batches(
         self, *, size: int = 256, seed: int | None = None, columns: Sequence[str] | None = None
@@ -272,44 +246,18 @@ class Dataset:
 
         In stored order, or in an order drawn from `seed` and the keys. `label` holds stored codes (int32) or numbers.
         """
-        view = self.view
-        ids = np.flatnonzero(view.train & view.labeled)
-        if seed is not None:
-            ids = ids[np.argsort(draw(self.key_hash[ids], "batches", seed), kind="stable")]
-        names = self.schema.names if columns is None else tuple(self.schema.column(c).name for c in columns)
-        ahead = max(size, 16_384 // size * size)  # one read of several batches: reading by row costs mostly per call
-        for start in range(0, len(ids), ahead):
-            some = ids[start : start + ahead]
-            rows = self._core.store.payload.take(view.payload[some], names)
-            rows = rows.append_column("label", pa.array(view.label[some])).append_column(
-                "weight", pa.array(view.weight[some])
-            )
-            for at in range(0, len(some), size):
-                yield rows.slice(at, size)
+        return reading.batches(self._core, self.view, size=reading.sized(size), seed=seed, columns=columns)
 
     def stream(self, *, size: int = 65_536, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Yield all living records in stored order at the speed of a scan, with `record_id`, `label` and `weight` of this version."""
-        view = self.view
-        names = self.schema.names if columns is None else tuple(self.schema.column(c).name for c in columns)
-        owner = np.full(len(view), -1, np.int64)
-        alive = np.flatnonzero(view.alive)
-        owner[view.payload[alive]] = alive
-        at = 0
-        for batch in self._core.store.batches(names, size=size, n=len(view)):
-            record = owner[at : at + batch.num_rows]
-            at += batch.num_rows
-            rows = pa.Table.from_batches([batch])
-            if (record < 0).any():
-                rows, record = rows.filter(pa.array(record >= 0)), record[record >= 0]
-            yield (
-                rows.append_column("record_id", pa.array(record))
-                .append_column("label", pa.array(view.label[record]))
-                .append_column("weight", pa.array(view.weight[record]))
-            )
+        """Yield all living records in stored order at the speed of a scan, in tables of at most `size` rows.
+
+        Beside the columns stand `record_id`, and `label` and `weight` as this version has them.
+        """
+        return reading.stream(self._core, self.view, size=reading.sized(size), columns=columns)
 
     @property
     def key_hash(self) -> npt.NDArray[np.uint64]:
-        """uint64[n]: a hash of every record's key; all draws and ties rest on it, never on ids, which shift after a crash."""
+        """uint64[n]: a hash of every record's key; draws and ties rest on it, for ids shift after a crash."""
         return self._core.column("key_hash", self.version)
 
     @property
@@ -323,9 +271,9 @@ class Dataset:
         return self._core.column("parent", self.version)
 
     def digest(self, *, asked: bool = True) -> str:
-        """Return a hash over all living records by key: equal digests mean the same data, whatever the ids and versions.
+        """Return a hash over all living records by key: equal digests mean the same data.
 
-        `asked=False` leaves out which records were asked about.
+        Ids and versions do not enter. `asked=False` leaves out which records were asked about.
         """
         view = self.view
         return digest(self._core, view, np.flatnonzero(view.alive), asked=asked)
@@ -351,26 +299,17 @@ class Dataset:
         model: str = "",
         metrics: Mapping[str, float] | None = None,
     ) -> Commit:
-        """Make changes the next version, exactly once a `key`: a key that is committed already returns its commit and adds nothing.
+        """Make changes the next version, exactly once a `key`: one that is committed already returns its commit.
 
-        `base` is the version that the changes rest on (default: the head). Where others have committed since then, records that they
-        did not touch go through; `Conflict` names those that they did, or `on_conflict="skip"` leaves these out and counts them in
-        the commit's `meta["conflicts"]`. Changes that change nothing make no version. Raises UsageError for ids, labels, weights or
-        splits that the dataset cannot have. When it returns, the version is on disk (see `durability`).
+        `base` is the version that the changes rest on (default: the head). Where others have committed since then,
+        records that they did not touch go through; `Conflict` names those that they did, or `on_conflict="skip"` leaves
+        these out and counts them in the commit's `meta["conflicts"]`. Changes that change nothing make no version.
+        Raises UsageError for ids, labels, weights or splits that the dataset cannot have. When it returns, the version
+        is on disk (see `durability`).
         """
-        if self._pinned is not None:
-            raise UsageError(
-                f"this is version {self._pinned}, held still by at(); commit to Dataset.open({str(self.path)!r})"
-            )
-        about = {
-            "message": message,
-            "actor": actor,
-            "run": run,
-            "round": round,
-            "rule": rule,
-            "model": model,
-            "metrics": dict(metrics or {}),
-        }
+        self._must_follow("commit to")
+        about: dict[str, Any] = {"message": message, "actor": actor, "run": run, "round": round, "rule": rule}
+        about |= {"model": model, "metrics": dict(metrics or {})}
         return write(self._core, changes, key=key, base=base, on_conflict=on_conflict, **about)
 
     def append(
@@ -380,6 +319,7 @@ class Dataset:
 
         Sources and options are those of `create`; rows must fit the schema.
         """
+        self._must_follow("append to")
         self._core.log.refresh()
         if batch is not None and batch in self._core.log.keys:
             return self._core.log.commits[self._core.log.keys[batch]]
@@ -390,99 +330,71 @@ class Dataset:
         return commit
 
     def rollback(self, to: int, *, actor: str = "", message: str = "") -> Commit:
-        """Bring the data back to an earlier version by a new commit; answers of people, and the labels they gave, stay."""
-        self._core.log.refresh()
-        if self._pinned is not None:
-            raise UsageError(
-                f"this is version {self._pinned}, held still by at(); roll back Dataset.open({str(self.path)!r})"
-            )
-        changes, counts = restoring(self._core, self.at(to).version)
-        said = message or f"rollback to version {to}: " + ", ".join(f"{v:,} {k}" for k, v in counts.items() if v)
-        return write(
-            self._core,
-            changes,
-            key=None,
-            base=self._core.log.head,
-            follow=False,
-            message=said,
-            actor=actor,
-            meta=counts,
-        )
+        """Bring the data back to an earlier version by a new commit.
+
+        Answers of people, and the labels that they gave since then, stay; questions that wait for an answer are
+        withdrawn.
+        """
+        self._must_follow("roll back")
+        with self._core.lock:
+            changes, counts = restoring(self._core, self.at(to).version)
+            message = message or f"rollback to version {to}: {told(counts)}"
+            base = self._core.log.head
+            said: dict[str, Any] = {"message": message, "actor": actor, "meta": counts}
+            return write(self._core, changes, key=None, base=base, follow=False, **said)
 
     def revert(self, version: int, *, key: str | None = None, hold: bool = False, **about: Any) -> Commit:
         """Undo one version by a new commit, except records that were touched again later and labels that people gave.
 
-        `hold=True` sets those labels back too; the answers stay in the history either way.
+        `hold=True` sets those labels back too; the answers stay in the history either way. `about`: as for `commit`.
         """
-        self._core.log.refresh()
-        head = self._core.log.head
-        changes, counts = reverting(self._core, version, hold=hold)
-        said = {
-            "message": f"version {version} undone: " + ", ".join(f"{v:,} {k}" for k, v in counts.items() if v)
-        } | about
-        return write(
-            self._core,
-            changes,
-            key=key,
-            base=head,
-            on_conflict="skip",
-            follow=False,
-            meta={"undoes": version} | counts,
-            **said,
-        )
+        self._must_follow("revert a version of")
+        with self._core.lock:
+            self._core.log.refresh()
+            base = self._core.log.head
+            changes, counts = reverting(self._core, version, hold=hold)
+            said: dict[str, Any] = {"message": f"version {version} undone: {told(counts)}"} | about
+            said["meta"] = {"undoes": version} | counts
+            return write(self._core, changes, key=key, base=base, on_conflict="skip", follow=False, **said)
 
     def compact(self, *, older_than: timedelta = timedelta(days=14)) -> None:
         """Rewrite many small files as few large ones; files that a reader may have open stay for `older_than`."""
-        self._core.store.compact_events()
-        self._core.store.compact_payload(older_than=older_than)
+        self._core.store.compact(older_than=older_than)
+
+    def _must_follow(self, verb: str) -> None:
+        if self._pinned is not None:
+            there = f"Dataset.open({str(self.path)!r})"
+            raise UsageError(f"this is version {self._pinned}, held still by at(); {verb} {there}")
 
     # -- why -------------------------------------------------------------------------------------------------------
 
     def diff(self, a: int, b: int) -> pa.Table:
-        """Return what differs between two versions, a row a record and part of it, with the rule and reason that made it so."""
-        self._core.log.refresh()
-        a, b = self.at(a).version, self.at(b).version
-        if a <= b:
-            return diff(self._core, a, b)
-        table = diff(self._core, b, a)
-        turn = {"added": "removed", "removed": "added"}
-        what = pa.array([turn.get(w, w) for w in table["what"].to_pylist()])
-        return (
-            table.set_column(2, "what", what)
-            .rename_columns([{"before": "after", "after": "before"}.get(n, n) for n in table.column_names])
-            .select(table.column_names)
-        )
+        """Return what differs between two versions: a row a record and part of it, with the rule and reason.
+
+        Columns: `DIFF` in `tilth.dataset.history`. From a later to an earlier version, `before` and `after` are turned.
+        """
+        return diff(self._core, self.at(a).version, self.at(b).version)
 
     def history(self, key: str | int) -> list[Event]:
         """Return all that happened to one record (by key or id) up to this version, oldest first."""
-        record = key if isinstance(key, int) else self._core.id_of(key, self.version)
+        record = self._core.id_of(key, self.version) if isinstance(key, str) else operator.index(key)
         view = self.view
         if not 0 <= record < len(view) or not view.known[record]:
             raise NotFound(f"no record {record} in version {view.version}; ids come from `Dataset.ids(keys)`")
         return history(self._core, record, view.version)
 
     def export(self, path: str | Path, *, history: bool = False) -> Path:
-        """Write this version to a .parquet, .csv or .jsonl file, or, with `history=True`, every table to a folder of Parquet files.
+        """Write this version to a .parquet, .csv or .jsonl file, or, with `history=True`, all versions to a folder.
 
-        The folder needs no Tilth and no Lance to be read: payload, events and commits replay to any version. `Exists` where taken.
+        The folder (Parquet and JSONL) needs no Tilth and no Lance to be read: payload, events and commits replay to any
+        version up to this one. Raises `Exists` where the path is taken.
         """
         return export(self._core, Path(path), self.table, self.version, history=history)
 
     def _repr_html_(self) -> str:
         view = self.view
+        sets = [(name, view.among(name)) for name in SPLITS]
         rows = [
-            [
-                name,
-                int(view.among(name).sum()),
-                int((view.among(name) & view.labeled).sum()),
-                int((view.among(name) & (view.asked > 0)).sum()),
-            ]
-            for name in SPLITS
+            [name, int(m.sum()), int((m & view.labeled).sum()), int((m & (view.asked > 0)).sum())] for name, m in sets
         ]
         return table(repr(self), ["split", "records", "labelled", "asked"], rows)
-
-
-def _hiding(schema: Schema, hidden: Sequence[str]) -> Schema:
-    for name in hidden:
-        schema.column(name)  # NotFound names the columns there are
-    return Schema(tuple(replace(c, hidden=c.name in hidden) for c in schema.columns), schema.label)

@@ -14,9 +14,10 @@ __all__ = ["digest"]
 
 
 def digest(core: Core, view: View, ids: npt.NDArray[np.int64], *, asked: bool = True) -> str:
-    """Return a SHA-256 over key, content, label, weight, split and question state of records, in the order of their keys' hashes.
+    """Return a SHA-256 over key, content, label, weight, split and question state of records, ordered by key hash.
 
-    `asked=False` leaves the question state out: it does not matter to a model. Ids and versions do not enter: after a crash they may be others while the data is the same.
+    `asked=False` leaves the question state out: it does not matter to a model. Ids and versions do not enter: after a
+    crash they may be others while the data is the same.
     """
     keys = core.column("key_hash", view.version)[ids]
     order = np.argsort(keys, kind="stable")
@@ -26,6 +27,8 @@ def digest(core: Core, view: View, ids: npt.NDArray[np.int64], *, asked: bool = 
     sha.update(np.ascontiguousarray(core.column("content", view.version)[view.payload[rows]]).tobytes())
     if view.kind.kind == "classes":  # the row of a label may differ where the label does not
         sha.update(repr(decode(core, Field.LABEL, view.label[rows])).encode())
+    elif view.kind.kind == "number":  # NaN, no label, comes in many bit patterns
+        sha.update(np.where(np.isnan(view.label[rows]), np.nan, view.label[rows]).tobytes())
     else:
         sha.update(view.label[rows].tobytes())
     for array in (view.weight, view.split, *((view.asked,) if asked else ())):

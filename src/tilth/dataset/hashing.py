@@ -14,8 +14,8 @@ __all__ = ["content_hashes"]
 def content_hashes(table: pa.Table, schema: Schema) -> pa.Array:
     """Return the SHA-256 of every row over the user's columns, in the schema's order, as fixed-size binary [32].
 
-    Cells are hashed as their little-endian bytes, variable ones behind their length (null: all ones), so that no two rows share
-    the bytes of another by shifting. About 1 us a row.
+    Cells are hashed as their little-endian bytes, variable ones behind their length (null: all ones), so that no two
+    rows share the bytes of another by shifting. About 1 us a row.
     """
     cells = [_cells(table[c.name].combine_chunks()) for c in schema.columns]
     sha = hashlib.sha256

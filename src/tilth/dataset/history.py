@@ -116,7 +116,14 @@ def history(core: Core, record: int, version: int) -> list[Event]:
 
 
 def diff(core: Core, a: int, b: int) -> pa.Table:
-    """Return what differs between version a and a later version b, as a table of schema `DIFF`."""
+    """Return what differs between two versions, as a table of schema `DIFF`."""
+    if a > b:
+        turned = diff(core, b, a)
+        names = {"before": "after", "after": "before"}
+        what = {"added": "removed", "removed": "added"}
+        told = pa.array([what.get(w, w) for w in turned["what"].to_pylist()], pa.string())
+        turned = turned.set_column(DIFF.get_field_index("what"), "what", told)
+        return turned.rename_columns([names.get(n, n) for n in DIFF.names]).select(DIFF.names)
     before, after = core.view(a), core.view(b)
     n, old = len(after), len(before)
     table = core.events(a, b, ["record_id", "op", "field", "txn", *_EVIDENCE])

@@ -19,8 +19,11 @@ SPLITS = ("train", "valid", "test")
 
 HELD_OUT = ("valid", "test")
 
-RESERVED = ("key", "key_hash", "content_hash", "born_txn", "revises", "parent", "recipe", "label0", "split0")
-"""Payload columns of the store itself; a user's column may not have such a name."""
+RESERVED = (
+    *("key", "key_hash", "content_hash", "born_txn", "revises", "parent", "recipe", "label0", "split0"),
+    *("record_id", "label", "predicted", "split", "weight"),
+)
+"""Columns of the store itself, and words by which selectors and tables speak of records; no column has such a name."""
 
 _ARROW: Mapping[str, pa.DataType] = {
     "number": pa.float64(),
@@ -33,7 +36,9 @@ _ARROW: Mapping[str, pa.DataType] = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, kind, (for a vector) length, and whether it is `hidden` from models: notes, or a simulation's truth.
+    """One column: its name, kind, (for a vector) length, and whether it is `hidden` from models.
+
+    Hidden is for notes, or for the truth of a simulation.
 
     >>> Column("image", "image").arrow
     DataType(large_binary)
@@ -70,8 +75,8 @@ class Column:
 class LabelType:
     """What a label is: one class, several classes, or a number.
 
-    Codes of `class` are positions in `classes`. Several classes, and whatever structured label comes later (spans, boxes),
-    are stored as JSON in the append-only `labels` table; the view then holds the row.
+    Codes of `class` are positions in `classes`. Several classes, and whatever structured label comes later (spans,
+    boxes), are stored as JSON in the append-only `labels` table; the view then holds the row.
 
     >>> LabelType("class", ("cat", "dog")).code("dog")
     1

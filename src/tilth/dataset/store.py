@@ -33,7 +33,7 @@ _FORMAT = "2.2"
 _SMALL = 32
 """Small fragments that make a compaction worth it: a look-up by record opens each of them, 0.1 ms apiece."""
 _FULL = 1 << 16
-"""Rows at which a fragment of events is left alone for ever: a row takes the longer to read the later it comes in it."""
+"""Rows at which a fragment is left alone for ever: a row takes the longer to read the later it comes in one."""
 _SEGMENTS = 8
 """Parts of the index that are merged once there are so many: merging costs in proportion to all events."""
 _HOUR = timedelta(hours=1)

@@ -1,5 +1,6 @@
 """How to undo: the changes that take one version back, and those that bring the head back to an earlier version."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from tilth.dataset.core import Core
 from tilth.dataset.history import ARRAYS, differing
 from tilth.dataset.view import ANSWERED, PENDING
 
-__all__ = ["restoring", "reverting"]
+__all__ = ["restoring", "reverting", "told"]
 
 Ids = npt.NDArray[np.int64]
 
@@ -28,12 +29,12 @@ def reverting(core: Core, version: int, *, hold: bool = False) -> tuple[Changes,
     later = np.unique(core.events(version, head, ["record_id", "txn"])["record_id"].to_numpy())
     ids, op, field, old = (table[name].to_numpy() for name in ("record_id", "op", "field", "old_num"))
     born = np.arange(commit.payload_start, commit.payload_start + commit.n_added)
-    view, parent = core.view(head), core.column("parent", head)
+    view = core.view(head)
     touched = np.unique(np.concatenate([ids, born]))
     touched = touched[np.isin(touched, later)]
 
     answered = ids[op == Op.ANSWER]
-    given = np.isin(ids, answered) | np.isin(parent[ids], answered)  # what derives from it has its source's label
+    given = np.isin(ids, answered) | np.isin(_roots(core)[ids], answered)  # what derives from it has its label
     kept = given & (op == Op.SET) & (field == Field.LABEL) & (not hold)
     free = ~np.isin(ids, later) & ~np.isin(ids, born) & ~kept
 
@@ -49,11 +50,8 @@ def reverting(core: Core, version: int, *, hold: bool = False) -> tuple[Changes,
         hit = np.flatnonzero(free & (op == Op.SET) & (field == which))
         changed, first = np.unique(ids[hit], return_index=True)
         value = old[hit[first]]
-        if which == Field.LABEL:  # so do records that were derived from it since then
-            child, source = core.children(changed, head)
-            fresh = view.alive[child] & ~np.isin(child, np.concatenate([ids, later]))
-            changed = np.concatenate([changed, child[fresh]])
-            value = np.concatenate([value, value[np.searchsorted(changed[: len(value)], source[fresh])]])
+        if which == Field.LABEL:
+            changed, value = _followed(core, changed, value, but=np.union1d(ids, later))
         parts.append(events(Op.SET, changed, field=which, num=value, reason=message))
     asked = np.unique(ids[free & (op == Op.ASK)])
     parts.append(events(Op.WITHDRAW, asked[view.asked[asked] == PENDING], reason=message))
@@ -76,8 +74,7 @@ def restoring(core: Core, version: int) -> tuple[Changes, dict[str, int]]:
     gone, back = np.flatnonzero(view.alive & ~was), np.flatnonzero(was & ~view.alive)
     parts = [events(Op.REMOVE, gone, reason=message), events(Op.ADD, back, reason=message)]
     given = (view.asked == ANSWERED) & (past("asked") != ANSWERED)
-    parent = core.column("parent", head)
-    given |= (parent >= 0) & given[parent]  # what derives from it has its source's label
+    given |= given[_roots(core)]  # what derives from it has its source's label
     kept = 0
     for which, name in ARRAYS.items():
         then = past(name)
@@ -93,12 +90,37 @@ def restoring(core: Core, version: int) -> tuple[Changes, dict[str, int]]:
     return Changes(pa.concat_tables(parts)), counts
 
 
+def told(counts: Mapping[str, int]) -> str:
+    """Return counts as a text for a commit's message."""
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing to change"
+
+
+def _roots(core: Core) -> Ids:
+    """Return the record that each derives from in the end, itself where it derives from none."""
+    parent = core.column("parent", core.log.head)
+    root = np.arange(len(parent))
+    while (parent[root] >= 0).any():
+        root = np.where(parent[root] >= 0, parent[root], root)
+    return root
+
+
 def _with_children(core: Core, ids: Ids) -> Ids:
-    """Return records and those that derive from them and are alive: without its source, none of them stays."""
-    view = core.view(core.log.head)
+    """Return records and the living ones that derive from them: without its source, none of them stays."""
     while True:
-        child, _ = core.children(ids, view.version)
-        more = np.union1d(ids, child[view.alive[child]])
+        child, _ = core.children(ids, core.log.head)
+        more = np.union1d(ids, child[core.view(core.log.head).alive[child]])
         if len(more) == len(ids):
             return more
         ids = more
+
+
+def _followed(core: Core, ids: Ids, values: npt.NDArray[Any], *, but: Ids) -> tuple[Ids, npt.NDArray[Any]]:
+    """Return records and their new labels, and those of the records that were derived from them since then."""
+    while True:
+        child, source = core.children(ids, core.log.head)
+        fresh = ~np.isin(child, np.concatenate([ids, but]))
+        if not fresh.any():
+            return ids, values
+        order = np.argsort(ids)
+        values = np.concatenate([values, values[order[np.searchsorted(ids[order], source[fresh])]]])
+        ids = np.concatenate([ids, child[fresh]])

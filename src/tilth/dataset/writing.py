@@ -117,7 +117,9 @@ def _rebase(core: Core, changes: Changes, base: int, head: int, on_conflict: str
         )
     kept = changes.events.filter(pa.array(~hit))
     if (there >= 0).any() and added is not None:
-        place = np.where(there < 0, -np.cumsum(there < 0), len(core.view(head)))  # the new -(i + 1), or no record
+        place = np.where(
+            there < 0, np.negative(np.cumsum(there < 0)), len(core.view(head))
+        )  # the new -(i + 1), or no record
         moved = _resolved(kept, place)
         kept = moved.filter(pc.less(moved["record_id"], len(core.view(head))))
         added = added.filter(pa.array(there < 0))
@@ -140,7 +142,8 @@ def _append(core: Core, changes: Changes, commit: Commit, *, follow: bool) -> Co
     table = _resolved(changes.events, ids)
     if follow and head >= 0:
         table = _follow(core, table, head, revived)
-    table = pa.concat_tables([_revive(core, view, table, revived), table])
+    back = revived[~np.isin(revived, table["record_id"].to_numpy()[table["op"].to_numpy() == Op.ADD])]
+    table = pa.concat_tables([events(Op.ADD, back, reason="added again"), table])
     if revised is not None:
         rows = np.arange(start + n_added, start + n_added + n_revised)
         new = events(Op.SET, revised["record_id"].to_numpy(), field=Field.PAYLOAD, num=rows, reason=commit.message)
@@ -200,29 +203,11 @@ def _resolved(table: pa.Table, ids: Ids) -> pa.Table:
     )
 
 
-def _revive(core: Core, view: View, table: pa.Table, revived: Ids) -> pa.Table:
-    """Return the events that bring back removed records: as they were, with the label that their source has now."""
-    if len(revived) == 0:
-        return EVENT.empty_table()
-    told = table["record_id"].to_numpy()[table["op"].to_numpy() == Op.ADD]
-    parent = core.column("parent", view.version)[revived]
-    child, parent = revived[parent >= 0], parent[parent >= 0]
-    stale = ~_equal(view.label[child], view.label[parent])
-    labels = view.label[parent[stale]].astype(np.float64)
-    return pa.concat_tables(
-        [
-            events(Op.ADD, revived[~np.isin(revived, told)], reason="added again"),
-            events(Op.SET, child[stale], field=Field.LABEL, num=labels, reason="follows its source"),
-        ]
-    )
-
-
-def _equal(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    return (a == b) | ((a != a) & (b != b))  # NaN is no label
-
-
 def _follow(core: Core, table: pa.Table, head: int, revived: Ids) -> pa.Table:
-    """Add what derived records do because their source was removed or got a label: they follow in the same commit."""
+    """Add what derived records do because their source was removed or got a label: they follow in the same commit.
+
+    The label is followed by removed ones too: whoever brings them back, they fit their source.
+    """
     while (more := _following(core, table, head, revived)) is not None:  # and theirs follow them
         table = pa.concat_tables([table, more])
     return table
@@ -235,8 +220,6 @@ def _following(core: Core, table: pa.Table, head: int, revived: Ids) -> pa.Table
         return None
     leading = table.filter(pa.array(moves))
     child, parent = core.children(np.unique(leading["record_id"].to_numpy()), head)
-    there = core.view(head).alive[child] | np.isin(child, revived)
-    child, parent = child[there], parent[there]
     if len(child) == 0:
         return None
     order = np.argsort(leading["record_id"].to_numpy(), kind="stable")
@@ -248,10 +231,15 @@ def _following(core: Core, table: pa.Table, head: int, revived: Ids) -> pa.Table
     said = {
         (r, o, f) for r, o, f in zip(table["record_id"].to_numpy().tolist(), op.tolist(), field.tolist(), strict=True)
     }
+    there = core.view(head).alive[children] | np.isin(children, revived)
     fresh = [
-        triple not in said
-        for triple in zip(
-            children.tolist(), copied["op"].to_numpy().tolist(), copied["field"].to_numpy().tolist(), strict=True
+        tuple(triple) not in said and (triple[1] == Op.SET or alive)
+        for *triple, alive in zip(
+            children.tolist(),
+            copied["op"].to_numpy().tolist(),
+            copied["field"].to_numpy().tolist(),
+            there.tolist(),
+            strict=True,
         )
     ]
     reasons = pc.binary_join_element_wise(pa.scalar("follows its source: "), copied["reason"], "")

@@ -17,6 +17,7 @@ from sklearn.svm import SVC
 
 from tilth.actions import annotate, relabel
 from tilth.dataset import Dataset
+from tilth.dataset.splits import draw
 from tilth.integrations.sklearn import SklearnModel
 from tilth.labeling import Oracle
 from tilth.metrics import accuracy, labels_spent, rounds
@@ -26,7 +27,7 @@ from tilth.selectors import labeled, unlabeled
 from tilth.signals import label_quality, margin
 from tilth.workflow import Workflow
 
-__all__ = ["Tuned", "base_model", "clean_score", "data_arm", "split_arrays", "tune"]
+__all__ = ["Tuned", "base_model", "clean_score", "data_arm", "random_score", "split_arrays", "tune"]
 
 Arrays = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
@@ -147,3 +148,16 @@ def _candidate(trial: Any, seed: int) -> tuple[str, Any]:
 def clean_score(dataset: Dataset) -> float:
     """Return the ceiling: test accuracy of the data arm's model trained on all records, truly labelled."""
     return float(base_model().fit(*split_arrays(dataset, "train", truth=True)).score(*split_arrays(dataset, "test")))
+
+
+def random_score(dataset: Dataset, answers: int, *, seed: int) -> float:
+    """Return the test accuracy of the same model where as many answers were spent on records drawn at random."""
+    start = dataset.at(0)
+    ids = np.flatnonzero(start.view.train)
+    asked = ids[np.argsort(draw(start.key_hash[ids], "random answers", seed))][:answers]
+    known = np.union1d(np.flatnonzero(start.view.train & start.view.labeled), asked)
+    table = start.features(known, ["pixels", "truth"])
+    x = table["pixels"].combine_chunks().flatten().to_numpy().reshape(len(known), -1)
+    truth = np.array(table["truth"].to_pylist(), np.int64)
+    y = np.where(np.isin(known, asked), truth, start.view.label[known])
+    return float(base_model().fit(x, y).score(*split_arrays(start, "test")))

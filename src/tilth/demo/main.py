@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tilth.dataset import Dataset
-from tilth.demo.arms import Tuned, base_model, clean_score, data_arm, split_arrays, tune
+from tilth.demo.arms import Tuned, base_model, clean_score, data_arm, random_score, split_arrays, tune
 from tilth.demo.data import NOISE, SHARE, digits
 from tilth.demo.page import write_page, write_picture
 from tilth.demo.result import ARMS, Seed, interval, verdict
@@ -50,10 +50,10 @@ def demo(out: Path, *, seeds: int = 5, budget: int = 300, console: Console | Non
         if seed == 0:
             _why(console, dataset)
             console.print(f"\n[bold]The same for {seeds} seeds[/bold] (other splits, other wrong labels)")
-        console.print(_line(scores))
+        console.print(_line(scores), highlight=False)
     console.print(_table(done))
     for sentence in verdict(done):
-        console.print(sentence)
+        console.print(f"- {sentence}", highlight=False)
     write_picture(out / "demo.png", done, runs)
     write_page(out / "demo.html", out / "demo.png", done, runs, INTRO)
     console.print(
@@ -66,35 +66,24 @@ def demo(out: Path, *, seeds: int = 5, budget: int = 300, console: Console | Non
 
 def _introduce(console: Console, dataset: Dataset, seeds: int) -> None:
     view = dataset.view
-    train, labelled = int(view.train.sum()), int((view.train & view.labeled).sum())
-    truth = np.array(
-        dataset.features(np.flatnonzero(view.train & view.labeled), ["truth"])["truth"].to_pylist(), np.int64
-    )
-    wrong = int((truth != view.label[view.train & view.labeled]).sum())
-    console.print(
-        "[bold]Work on the data, or on the model?[/bold]  scikit-learn's 1,797 real handwritten digits, 8x8 pixels\n"
-    )
-    console.print(
-        f"  train: {train} records, {labelled} with a label ({SHARE:.0%}); {wrong} of these are wrong on purpose "
-        f"({NOISE:.0%}, systematic:"
-    )
-    console.print(
-        "         a wrong label is always the next digit). The oracle that answers questions knows the truth; each "
-        "answer is counted."
-    )
-    console.print(
-        f"  valid: {int(view.among('valid').sum())} and test: {int(view.among('test').sum())} records, labels clean. "
-        "Decisions see valid, never test."
-    )
-    console.print(
-        "  A changes only the data, under a fixed logistic regression: rechecks the labels that a probe finds "
-        "suspicious, asks for"
-    )
-    console.print("    unlabelled digits on which the model is least sure, and takes back what does not help on valid.")
-    console.print(
-        f"  B tunes only the model (five families, Optuna) for the same wall time, on the data as it is.  {seeds} "
-        "seeds.\n"
-    )
+    labelled = np.flatnonzero(view.train & view.labeled)
+    truth = np.array(dataset.features(labelled, ["truth"])["truth"].to_pylist(), np.int64)
+    wrong = int((truth != view.label[labelled]).sum())
+    valid, test = int(view.among("valid").sum()), int(view.among("test").sum())
+    console.print("[bold]Work on the data, or on the model?[/bold]")
+    for line in (
+        "scikit-learn's 1,797 real handwritten digits, 8x8 pixels.",
+        f"  train  {int(view.train.sum())} records, {len(labelled)} of them with a label ({SHARE:.0%});",
+        f"         {wrong} of these labels are wrong on purpose ({NOISE:.0%}): always the next digit",
+        f"  valid  {valid}, test {test} records with clean labels; decisions see valid only",
+        "  A  changes only the data, under a fixed logistic regression: it rechecks",
+        "     labels that a probe finds suspicious, asks for digits on which the model",
+        "     is least sure, and takes back what does not help on valid. An oracle",
+        "     answers; each answer is counted.",
+        "  B  tunes only the model: five families, Optuna, the same wall time.",
+        f"  {seeds} seeds.",
+    ):
+        console.print(line, highlight=False)
 
 
 def _one_seed(console: Console, dataset: Dataset, seed: int, budget: int, *, first: bool) -> tuple[Seed, Run]:
@@ -106,50 +95,51 @@ def _one_seed(console: Console, dataset: Dataset, seed: int, budget: int, *, fir
     run = data_arm(dataset, seed=seed, budget=budget, listen=listen)
     seconds = time.perf_counter() - began
     after = split_arrays(dataset, "train")
-    scores = {"start": start, "data": float(base_model().fit(*after).score(*test)), "ceiling": clean_score(dataset)}
+    spent = dataset.view.labels_spent
+    scores = {
+        "start": start,
+        "data": float(base_model().fit(*after).score(*test)),
+        "random": random_score(dataset, spent, seed=seed),
+        "ceiling": clean_score(dataset),
+    }
     tuned: dict[str, Tuned] = {}
     for arm, train in (("model", before), ("both", after), ("clean tuned", split_arrays(dataset, "train", truth=True))):
         tuned[arm] = tune(train, valid, test, seed=seed, seconds=seconds)
         scores[arm] = tuned[arm].test
-    return Seed(seed, scores, seconds, dataset.view.labels_spent, tuned), run
+    return Seed(seed, scores, seconds, spent, tuned), run
 
 
 def _live(console: Console) -> Callable[[Mapping[str, Any]], None]:
-    """Return a listener that prints a row a round as the round ends."""
-    console.print("[bold]Arm A, seed 0, round by round[/bold]")
-    console.print("  round  version  labels paid   valid    test   what the rules did")
+    """Return a listener that prints a row a round, and one below it for each rule, as they end."""
+    console.print("\n[bold]Arm A, seed 0, round by round[/bold]")
+    console.print("round  version  labels paid  valid   test", highlight=False)
 
     def listen(event: Mapping[str, Any]) -> None:
         if event["what"] == "evaluated":
             valid, test = (next(iter(event[k].values())) for k in ("metrics", "test"))
-            said = "  done: " + event["why"] if event["done"] else ""
-            console.print(
-                f"  {event['round']:>5}  {event['version']:>7}  {event['labels_spent']:>11}   {valid:.3f}   "
-                f"{test:.3f}{said}",
-                highlight=False,
-            )
+            row = f"{event['round']:>5}  {event['version']:>7}  {event['labels_spent']:>11}  {valid:.3f}  {test:.3f}"
+            console.print(row, highlight=False)
+            if event["done"]:
+                console.print(f"       done: {event['why']}", highlight=False)
         elif event["what"] == "rule":
-            if event["n"] == 0:
-                said = event["why"]
-            elif "kept" in event:
+            said = event["why"] if event["n"] == 0 else f"{event['n']} records"
+            if "kept" in event:
                 end = "kept" if event["kept"] else "labels set back, answers kept"
                 said = f"{event['n']} records, valid {event['before']:.3f} -> {event['after']:.3f}: {end}"
-            else:
-                said = f"{event['n']} records"
-            console.print(f"{'':47}{event['rule']}: {said}", highlight=False)
+            console.print(f"       {event['rule']:<4} {said}", highlight=False, soft_wrap=True)
 
     return listen
 
 
 def _line(seed: Seed) -> str:
-    parts = "  ".join(f"{arm} {seed.scores[arm]:.3f}" for arm in ARMS)
-    return f"  seed {seed.seed}: {parts}  ({seed.seconds:.1f} s each for A and B, {seed.labels} labels)"
+    parts = "  ".join(f"{arm} {seed.scores[arm]:.3f}" for arm in ("start", "model", "data", "both"))
+    return f"  seed {seed.seed}: {parts}   ({seed.seconds:.0f} s each, {seed.labels} answers)"
 
 
 def _table(done: list[Seed]) -> Table:
     table = Table(title=f"Test accuracy, mean and 95 % interval over {len(done)} seeds", title_justify="left")
     for column in ("arm", "what was done", "accuracy", "spent"):
-        table.add_column(column, justify="right" if column == "accuracy" else "left", no_wrap=column != "what was done")
+        table.add_column(column, justify="right" if column == "accuracy" else "left", no_wrap=True)
     for arm, what in ARMS.items():
         mean, half = interval([s.scores[arm] for s in done])
         table.add_row(arm, what, f"{mean:.3f} ± {half:.3f}", _spent(arm, done))
@@ -158,6 +148,8 @@ def _table(done: list[Seed]) -> Table:
 
 def _spent(arm: str, done: list[Seed]) -> str:
     seconds = np.mean([s.seconds for s in done])
+    if arm == "random":
+        return f"{np.mean([s.labels for s in done]):.0f} answers"
     if arm == "data":
         return f"{seconds:.1f} s, {np.mean([s.labels for s in done]):.0f} answers"
     if arm in done[0].tuned:

@@ -14,6 +14,14 @@ from tilth.runs import Run
 
 __all__ = ["write_page", "write_picture"]
 
+_COLOURS = {
+    "start": "#7b8077",
+    "model": "#b5651d",
+    "random": "#8b6bb1",
+    "data": "#2e7d4f",
+    "both": "#1f5f99",
+} | dict.fromkeys(("ceiling", "clean tuned"), "#3d413a")
+
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Tilth demo: work on the data, or on the model?</title>
@@ -56,34 +64,20 @@ def write_picture(path: Path, done: Sequence[Seed], runs: Sequence[Run]) -> None
         raise MissingExtra("the demo's picture", "matplotlib", extra="demo") from why
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, width_ratios=[1.1, 1])
-    names = list(ARMS)
-    colours = {
-        "start": "#8a8f86",
-        "model": "#b5651d",
-        "data": "#2e7d4f",
-        "both": "#1f5f99",
-        "ceiling": "#bfc4ba",
-        "clean tuned": "#bfc4ba",
-    }
-    for row, arm in enumerate(reversed(names)):
+    left, right = figure.subplots(1, 2, width_ratios=[1.15, 1])
+    names = list(reversed(ARMS))
+    for row, arm in enumerate(names):
         scores = [s.scores[arm] for s in done]
         mean, half = interval(scores)
-        left.barh(row, mean, color=colours[arm], height=0.62)
-        if np.isfinite(half):
-            left.errorbar(mean, row, xerr=half, color="black", capsize=3, lw=1)
-        left.plot(scores, [row] * len(scores), "o", ms=3.5, color="black", alpha=0.45, mew=0)
-        left.text(
-            0.505,
-            row,
-            f"{mean:.3f}",
-            va="center",
-            color="white" if arm not in ("ceiling", "clean tuned") else "black",
-            fontweight="bold",
+        left.plot(scores, [row] * len(scores), "o", ms=4, color=_COLOURS[arm], alpha=0.35, mew=0)
+        left.errorbar(
+            mean, row, xerr=half if np.isfinite(half) else 0, fmt="o", ms=7, color=_COLOURS[arm], capsize=3, lw=1.6
         )
-    left.set_yticks(range(len(names)), [ARMS[a].replace(", ", ",\n") for a in reversed(names)], fontsize=8)
-    left.set_xlim(0.5, 1.0)
-    left.set_xlabel(f"test accuracy (dots: {len(done)} seeds; bars: mean, 95 % interval)")
+        left.text(1.02, row, f"{mean:.3f}", transform=left.get_yaxis_transform(), va="center", fontsize=9)
+    left.set_yticks(range(len(names)), [ARMS[a] for a in names], fontsize=9)
+    left.set_ylim(-0.6, len(names) - 0.4)
+    left.grid(axis="x", alpha=0.25)
+    left.set_xlabel(f"test accuracy: mean, 95 % interval, each of {len(done)} seeds")
     for k, run in enumerate(runs):
         rounds = run.rounds
         spent = [r.labels_spent for r in rounds]
@@ -96,24 +90,11 @@ def write_picture(path: Path, done: Sequence[Seed], runs: Sequence[Run]) -> None
             color="#2e7d4f",
             alpha=0.9 if k == 0 else 0.35,
         )
-    right.axhline(float(np.mean([s.scores["ceiling"] for s in done])), color="#8a8f86", ls="--", lw=1)
-    right.text(
-        0,
-        float(np.mean([s.scores["ceiling"] for s in done])),
-        " all labels true, same model",
-        va="bottom",
-        fontsize=8,
-        color="#555",
-    )
-    right.axhline(float(np.mean([s.scores["model"] for s in done])), color="#b5651d", ls="--", lw=1)
-    right.text(
-        0,
-        float(np.mean([s.scores["model"] for s in done])),
-        " B: only the model tuned",
-        va="bottom",
-        fontsize=8,
-        color="#b5651d",
-    )
+    for arm, said in (("ceiling", "all labels true, same model"), ("model", "B: only the model tuned")):
+        level = float(np.mean([s.scores[arm] for s in done]))
+        right.axhline(level, color=_COLOURS[arm], ls="--", lw=1)
+        where = right.get_yaxis_transform()
+        right.text(0.99, level, said, transform=where, ha="right", va="bottom", fontsize=8, color=_COLOURS[arm])
     right.set_xlabel("labels paid for by arm A")
     right.set_ylabel("test accuracy of arm A")
     for axes in (left, right):

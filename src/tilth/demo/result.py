@@ -11,12 +11,13 @@ from tilth.demo.arms import Tuned
 __all__ = ["ARMS", "Seed", "interval", "verdict"]
 
 ARMS: Mapping[str, str] = {
-    "start": "data as it is, model as it is",
-    "model": "B: only the model tuned, data as it is",
-    "data": "A: only the data changed, model as it is",
-    "both": "A then B: the model tuned on the changed data",
-    "ceiling": "all labels true, model as it is",
-    "clean tuned": "all labels true, the model tuned",
+    "start": "data and model as they are",
+    "model": "B: tune the model only",
+    "random": "as many answers, at random",
+    "data": "A: change the data only",
+    "both": "A, then B on its data",
+    "ceiling": "all labels true",
+    "clean tuned": "all labels true, then B",
 }
 """The arms, in the order of the table."""
 
@@ -49,7 +50,8 @@ def verdict(done: Sequence[Seed]) -> list[str]:
 
     return [
         f"Work on the data: {paired('data', 'start')}; work on the model in the same time: {paired('model', 'start')}.",
-        f"Data over model: {paired('data', 'model')} (it paid for answers, tuning did not).",
+        f"Data over model: {paired('data', 'model')} (A paid for answers, B did not).",
+        f"Choosing by the model's state over drawing the same number of answers at random: {paired('data', 'random')}.",
         f"Tuning on top of the better data: {paired('both', 'data')}.",
         f"Where labels are clean there is nothing to repair, and tuning helps: {paired('clean tuned', 'ceiling')}.",
     ]

@@ -296,7 +296,8 @@ def _decode_named(written: str, spec: Mapping[str, Any], path: str) -> Any:
         fits = type(found) is FunctionType or (_of_library(module) and callable(found) and not isinstance(found, type))
     if not fits:
         raise UsageError(f"{path}: {written} is not a {next(iter(spec))}, so it is not used")
-    _check_source(spec, found, written, path)
+    if "function" in spec:
+        _check_source(spec, found, written, path)
     return found
 
 

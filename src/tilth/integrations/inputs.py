@@ -47,9 +47,10 @@ def cells(table: pa.Table, name: str, *, nothing: Any = None) -> npt.NDArray[Any
     is not copied; the array is then read-only.
     """
     kind = column_kind(table, name)
-    column = table.column(name).combine_chunks()
-    if isinstance(column, pa.ChunkedArray):  # a table without rows has no chunk to combine
-        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    pieces = table.column(name)
+    column = pieces.chunk(0) if pieces.num_chunks == 1 else pieces.combine_chunks()  # which copies even one piece
+    if isinstance(column, pa.ChunkedArray):  # a table without rows has no piece at all
+        column = pa.array([], column.type)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if kind == "vector":

@@ -152,8 +152,11 @@ class SklearnModel:
                 estimator.fit(x, y, **_weight_argument(estimator, weight))
         elif self.embed is not None:
             estimator = _upto(estimator, self.embed)
-            with _told_by(estimator, "cannot be trained"):
-                estimator.fit(x, y)
+            try:
+                with _told_by(estimator, "cannot be trained"):
+                    estimator.fit(x, y)
+            except DataError:  # one record is enough for a prediction, but not for PCA; who asks to embed is told
+                estimator = None
         else:
             estimator = None
         return SklearnFitted(self, task, columns, estimator, base, live)
@@ -221,6 +224,8 @@ class SklearnFitted:
         name = self.model.embed
         if name is None:
             raise UsageError(f"{self.model!r} gives no embeddings; name a pipeline step: SklearnModel(..., embed=STEP)")
+        if self.estimator is None:
+            raise DataError(f"{self.model!r} could not learn to embed from so few records; label more")
         x: Any = inputs(features, self.columns)
         upto = _upto(self.estimator, name)
         with _told_by(self.estimator, "cannot embed"):

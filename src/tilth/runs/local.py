@@ -11,11 +11,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tilth.errors import Busy, Parked, RunFailed, TilthError, UsageError
+from tilth.loop import Outcome, loop
 from tilth.runs.base import Run
 from tilth.runs.journal import Journal
 from tilth.runs.points import reach
 from tilth.runs.trainer import Child, Inline, Trainer
-from tilth.workflow import Outcome, Workflow, loop
+from tilth.workflow import Workflow
 
 __all__ = ["home_of", "run"]
 

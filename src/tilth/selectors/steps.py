@@ -10,7 +10,7 @@ from tilth.algebra import Condition, Quantity, Value, show
 from tilth.dataset.splits import draw
 from tilth.errors import UsageError, did_you_mean
 from tilth.selectors.fields import groups, matches, needs_of
-from tilth.selectors.picked import Picked, highest, nothing, ties
+from tilth.selectors.picked import Picked, highest, nothing, shuffled, ties
 from tilth.selectors.spread import farthest
 from tilth.state import State
 
@@ -172,26 +172,24 @@ class Diverse(Step, tag="diverse"):
     def apply(self, picked: Picked, state: State, text: str) -> Picked:
         """Keep k by farthest-first traversal."""
         ids = picked.ordered(state)[: self.within]
-        labelled = _rows(state, np.flatnonzero(state.view.train & state.view.labeled), self.by)
+        # in an order that ids have no part in: the last digits of a matrix product depend on it
+        labelled = _rows(state, shuffled(np.flatnonzero(state.view.train & state.view.labeled), state), self.by)
         rows = _rows(state, ids, self.by)
         usable = np.flatnonzero(~np.isnan(rows).any(axis=1))
         over = len(ids) - len(usable)
         first = f"the first {self.within:,} of " if self.within is not None else ""
         about = f"{self.k:,} that differ most by {self.by} of {first}{picked.counted()}"
         if not len(usable):
-            return Picked(
-                None, ids[:0], about, nothing(picked.what), picked.score, picked.signal, picked.passed_over + over
-            )
-        order = usable[
-            np.argsort(ties(ids[usable], state))
-        ]  # the same order of rows, and so of ties, whatever came before
-        at, distance = farthest(rows[order], labelled, min(self.k, len(order)), first=int(np.argmin(order)))
-        at = order[at]
-        score, signal = picked.score, picked.signal
-        if score is None:
-            score, signal = distance.astype(np.float64), f"distance by {self.by}"
-        else:
-            score = score[at]
+            why = f"none of {picked.counted()} has {self.by}" if len(ids) else f"{picked.what} is empty"
+            why = f"nothing to choose from: {why}"
+            return Picked(None, ids[:0], about, why, passed_over=picked.passed_over + over)
+        labelled = labelled[~np.isnan(labelled).any(axis=1)]
+        at, distance = farthest(rows[usable], labelled, min(self.k, len(usable)), first=0)
+        at = usable[at]
+        if picked.score is not None:
+            score, signal = picked.score[at], picked.signal
+        else:  # the first of all is far from nothing
+            score, signal = np.where(np.isinf(distance), np.nan, distance).astype(np.float64), f"distance by {self.by}"
         return Picked(None, ids[at], about, about + _all(len(at), self.k), score, signal, picked.passed_over + over)
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from tilth.algebra import Signal, signal
 from tilth.errors import UsageError
+from tilth.signals.kernels import chunks
 from tilth.signals.making import count, one_of, refined
 from tilth.signals.neighbours import leaders, similarity, unit
 from tilth.state import State
@@ -87,7 +88,7 @@ def duplicate(state: State, *, threshold: float = 0.95, by: str = "embeddings") 
         out[ids] = 1
         out[ids[first]] = 0
         return out
-    ids = ids[~np.isnan(_rows(state, ids)[:, 0])]
+    ids = _with_direction(state, ids)
     out[ids] = ~leaders(ids, lambda some: _rows(state, some), threshold)
     return out
 
@@ -101,9 +102,13 @@ def _rows(state: State, ids: Ids) -> Floats:
     return unit(state.output("embeddings")[ids])
 
 
+def _with_direction(state: State, ids: Ids) -> Ids:
+    parts = [~np.isnan(_rows(state, ids[part])[:, 0]) for part in chunks(len(ids))]
+    return ids[np.concatenate([np.empty(0, bool), *parts])]
+
+
 def _similarity(state: State, among: Ids, k: int) -> Floats:
     out = np.full(len(state), np.nan, np.float32)
-    of = _in_key_order(state, state.view.train)
-    among = among[~np.isnan(_rows(state, among)[:, 0])]
+    of, among = _with_direction(state, _in_key_order(state, state.view.train)), _with_direction(state, among)
     out[of] = similarity(of, among, lambda some: _rows(state, some), k)
     return out

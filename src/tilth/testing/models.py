@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tilth.errors import TilthError
+from tilth.errors import TilthError, UsageError
 from tilth.protocols import Fitted, Model, Task
 
 __all__ = ["check_model", "toy_features"]
@@ -53,9 +53,9 @@ def check_model(model: Model, *, features: pa.Table | None = None, task: Task | 
     exam.description()
     exam.predictions()
     exam.repetition()
-    exam.weights()
     if exam.task.kind != "number":
         exam.classes()
+    exam.weights()
     exam.little()
     exam.embeddings()
     exam.disk()
@@ -65,7 +65,8 @@ class _Exam:
     def __init__(self, model: Model, features: pa.Table, task: Task) -> None:
         self.model, self.features, self.task = model, features, task
         self.n = features.num_rows
-        _hold(self.n >= 40, f"the exam needs 40 rows or more, got {self.n}")
+        if self.n < 40 or (task.kind != "number" and len(task.classes) < 2):
+            raise UsageError(f"the exam needs 40 rows and 2 classes or more, got {self.n} and {len(task.classes)}")
         self.y = _labels(features, task)
         self.ones = np.ones(self.n)
         self.fitted = self.fit()
@@ -146,8 +147,10 @@ class _Exam:
             )
 
     def repetition(self) -> None:
-        before = (self.y.copy(), self.ones.copy(), dict(self.model.spec))
-        again = self.fit().predict(self.features)
+        y, weight, spec = self.y.copy(), self.ones.copy(), dict(self.model.spec)
+        again = self.fit(y=y, weight=weight).predict(self.features)
+        same = np.array_equal(y, self.y) and np.array_equal(weight, self.ones) and spec == dict(self.model.spec)
+        _hold(same, "training changes neither its arguments nor the spec")
         _hold(_equal(again, self.told), "equal records and an equal seed give equal predictions, to the last bit")
         self.fit(np.arange(self.n // 2), seed=2)
         _hold(
@@ -156,12 +159,6 @@ class _Exam:
         )
         third = self.fit().predict(self.features)
         _hold(_equal(third, self.told), "training starts from scratch: nothing of an earlier training shows")
-        same = (
-            np.array_equal(before[0], self.y)
-            and np.array_equal(before[1], self.ones)
-            and before[2] == dict(self.model.spec)
-        )
-        _hold(same, "training changes neither its arguments nor the spec")
 
     def weights(self) -> None:
         # Each record comes twice, with two labels that contradict each other; the weights say which of them counts.
@@ -202,7 +199,7 @@ class _Exam:
             and self.agreement(turned[:, ::-1], self.y) > self.agreement(turned[:, ::-1], self.contradicted()),
             "columns of predictions stand in the order of the task's classes",
         )
-        column = 1  # the one in the middle, whose absence moves the others if columns are counted and not named
+        column = 1  # of three the one in the middle, whose absence moves the last if columns are counted, not named
         rows = np.flatnonzero(self.y != column) if self.task.kind == "class" else np.flatnonzero(self.y[:, column] == 0)
         told = self.fit(rows).predict(self.features)
         self.well_formed(told, self.n, "predictions where a class has no record")
@@ -218,7 +215,7 @@ class _Exam:
 
     def little(self) -> None:
         what = "one number" if self.task.kind == "number" else "one class"
-        row = int(np.flatnonzero(self.y == 2)[0]) if self.task.kind == "class" else 0
+        row = int(np.flatnonzero(self.y == self.task.outputs - 1)[0]) if self.task.kind == "class" else 0
         same = self.y[np.full(self.n, row)]
         for rows in (np.arange(self.n), np.arange(1)):
             told = self.fit(rows, y=same[rows]).predict(self.features)
@@ -243,7 +240,7 @@ class _Exam:
         with TemporaryDirectory() as place:
             self.stored(Path(place), "trained", self.fitted, lambda: self.told)
         with TemporaryDirectory() as place:
-            row = int(np.flatnonzero(self.y == 2)[0]) if self.task.kind == "class" else 0
+            row = int(np.flatnonzero(self.y == self.task.outputs - 1)[0]) if self.task.kind == "class" else 0
             single = self.fit(np.array([row]))
             self.stored(Path(place), "single", single, lambda: single.predict(self.features))
 
@@ -280,7 +277,8 @@ def _labels(features: pa.Table, task: Task) -> npt.NDArray[Any]:
     if task.kind == "number":
         return np.asarray(10 + 5 * place, np.float64)
     k = task.outputs
-    _hold(len(kinds) >= k, f"the exam needs a first column with {k} different values or more, got {len(kinds)}")
+    if len(kinds) < k:
+        raise UsageError(f"the exam needs a first column with {k} different values or more, got {len(kinds)}")
     code = np.minimum((place * k).astype(np.int64), k - 1)
     if task.kind == "class":
         return code

@@ -1,0 +1,90 @@
+"""How a dataset comes into being: in a hidden folder beside its place, which gets its name when all is there."""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tilth.changes import Changes
+from tilth.dataset.arrivals import note_rejected
+from tilth.dataset.core import Core
+from tilth.dataset.log import force, write_file
+from tilth.dataset.readers import Imported
+from tilth.dataset.schema import Schema
+from tilth.dataset.store import Durability
+from tilth.dataset.writing import write
+from tilth.errors import Exists
+
+__all__ = ["make", "refuse_taken"]
+
+
+def refuse_taken(path: Path) -> None:
+    """Raise Exists unless a dataset can be made there: the path is free, or an empty folder."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise Exists(f"{path} exists already; open it with Dataset.open, or choose another path")
+
+
+def make(
+    path: Path, schema: Schema, changes: Changes, rows: Imported | None, *, message: str, durability: Durability
+) -> None:
+    """Make a dataset whose version 0 is `changes`; where that fails or is killed, its place stays free."""
+    sync = durability == "power"
+    new_folders = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _hidden(path) as part:
+        (part / "commits" / "main").mkdir(parents=True)
+        about = {"format": 1, "schema": schema.to_json()}
+        write_file(part / "tilth.json", json.dumps(about, indent=1), sync=sync)
+        core = Core(part, schema, branch="main", durability=durability)
+        core.store.create()
+        write(core, changes, key="create", base=None, message=message)
+        if rows is not None:
+            note_rejected(part, rows.rejected)
+        if sync:
+            force(*(p for p in part.rglob("*") if p.is_dir() or p.parent.name == "rejected"), part)
+        try:
+            part.rename(path)  # onto nothing, or an empty folder
+        except OSError:
+            refuse_taken(path)
+            raise
+        if sync:
+            force(path.parent, *(folder.parent for folder in new_folders))
+
+
+@contextmanager
+def _hidden(path: Path) -> Generator[Path]:
+    """Make a folder beside a path, locked while this process lives, and gone afterwards unless it was renamed.
+
+    What a process left that was killed while it made the same dataset is cleared away: nobody holds its lock.
+    """
+    start = f".{path.name}."
+    for left in list(path.parent.iterdir()):
+        if left.name.startswith(start) and left.name.endswith(".part"):
+            with _locked(left, fcntl.LOCK_NB) as free:
+                if free:
+                    shutil.rmtree(left, ignore_errors=True)
+    new = path.with_name(f"{start}{secrets.token_hex(4)}.new")
+    new.mkdir()
+    with _locked(new):  # before it has the name that others clear away
+        part = new.rename(new.with_suffix(".part"))
+        try:
+            yield part
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, how: int = 0) -> Generator[bool]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | how)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(handle)
