@@ -1,7 +1,8 @@
 """What a round costs beside model work: `python -m bench.overhead [--quick]`.
 
-Runs the demo's data arm (digits, two gated questions a round) and adds up, from the journal, how long the models were at work (fit, predict,
-out-of-fold) and where the rest of each round went. The floor is the model work itself, measured in the same run.
+Runs the demo's data arm (digits, two gated questions a round) and adds up, from the journal, how long the models were
+at work (fit, predict, out-of-fold) and where the rest of each round went. The floor is the model work itself, measured
+in the same run.
 """
 
 import argparse

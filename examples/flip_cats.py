@@ -1,4 +1,4 @@
-"""CIFAR-10: while recall of "cat" is low, add a horizontal flip of all records of the class cat; only those, and only once.
+"""CIFAR-10: while recall of "cat" is low, add a horizontal flip of all records of the class cat, once.
 
 python examples/flip_cats.py --data DATA [--rows 10000]
 """
@@ -41,14 +41,20 @@ def make(path: Path, data: Path, rows: int) -> Dataset:
         names = pa.array([NAMES[k] for k in table["clean_label" if split == "train" else "label"].to_pylist()])
         keys = [f"{split}-{i:05d}" for i in range(table.num_rows)]
         place = [("valid" if i % 10 == 0 else "train") if split == "train" else "test" for i in range(table.num_rows)]
-        parts.append(pa.table({"key": keys, "image": table["jpg"].cast(pa.large_binary()), "class": names, "split": place}))
-    return Dataset.create(path, pa.concat_tables(parts), key="key", label="class", classes=NAMES, split="split", durability="process")
+        parts.append(
+            pa.table({"key": keys, "image": table["jpg"].cast(pa.large_binary()), "class": names, "split": place})
+        )
+    return Dataset.create(
+        path, pa.concat_tables(parts), key="key", label="class", classes=NAMES, split="split", durability="process"
+    )
 
 
 def main() -> None:
     """Run the rule and check what it did."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds cifar10n/train.parquet and test.parquet")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder that holds cifar10n/train.parquet and test.parquet"
+    )
     parser.add_argument("--rows", type=int, default=10_000, help="training images to use, of 50,000")
     options = parser.parse_args()
     if not (options.data / "cifar10n" / "train.parquet").exists():
@@ -70,8 +76,14 @@ def main() -> None:
     done = run(workflow, inline=True, source=__file__)
     print(done.to_frame().to_string(index=False))
     new = np.flatnonzero(dataset.parent >= 0)
-    print(f"added: {len(new)} records, labels {sorted(set(dataset.labels(new)))}, each from another cat: {len(set(dataset.parent[new].tolist())) == cats}")
-    print("rounds:", [f"{r.round}: {r.rules['flip']['n']} flipped ({r.rules['flip']['why']})" for r in done.rounds if r.rules])
+    print(
+        f"added: {len(new)} records, labels {sorted(set(dataset.labels(new)))}, each from another cat: "
+        f"{len(set(dataset.parent[new].tolist())) == cats}"
+    )
+    print(
+        "rounds:",
+        [f"{r.round}: {r.rules['flip']['n']} flipped ({r.rules['flip']['why']})" for r in done.rounds if r.rules],
+    )
     key = dataset.keys(new[:1])[0]
     for event in dataset.history(key):
         print(f"  {key}  version {event.version}: {event.what}  rule {event.rule!r}  {event.reason}")

@@ -69,7 +69,10 @@ ORACLE = Oracle("truth")
 
 def test_asking_labels_the_records_that_were_chosen_and_counts_them(dataset: Dataset) -> None:
     pool = int(dataset.view.pool.sum())
-    done = run(flow(dataset, rounds() >= 2, ask=Rule(select=unlabeled.top(20, by=margin()), do=annotate(by=ORACLE))), inline=True)
+    done = run(
+        flow(dataset, rounds() >= 2, ask=Rule(select=unlabeled.top(20, by=margin()), do=annotate(by=ORACLE))),
+        inline=True,
+    )
     assert done.state == "done"
     assert [r.labels_spent for r in done.rounds] == [0, 20, 40]
     assert int(dataset.view.pool.sum()) == pool - 40
@@ -149,7 +152,9 @@ def test_a_condition_on_the_whole_state_decides_whether_a_rule_fires(dataset: Da
 
 
 def test_a_run_ends_when_no_rule_has_anything_left(dataset: Dataset) -> None:
-    done = run(flow(dataset, accuracy() > 2.0, none=Rule(select=labeled.where(label_quality() < -1), do=remove())), inline=True)
+    done = run(
+        flow(dataset, accuracy() > 2.0, none=Rule(select=labeled.where(label_quality() < -1), do=remove())), inline=True
+    )
     assert done.why == "no rule has anything left to change"
 
 
@@ -176,7 +181,7 @@ def test_a_failing_function_names_the_record_and_loses_nothing(dataset: Dataset)
 
 def test_an_edited_workflow_is_refused_until_adopted(dataset: Dataset) -> None:
     bad = flow(dataset, rounds() >= 1, bad=Rule(select=labeled.sample(3), do=augment(broken)))
-    with pytest.raises(RunFailed):
+    with pytest.raises(RunFailed, match="no such pixel"):
         run(bad, inline=True)
     good = flow(dataset, rounds() >= 1, bad=Rule(select=labeled.sample(3), do=augment(shift)))
     with pytest.raises(UsageError, match="rule 'bad'"):
@@ -187,7 +192,7 @@ def test_an_edited_workflow_is_refused_until_adopted(dataset: Dataset) -> None:
 
 
 def test_held_out_splits_cannot_be_named() -> None:
-    with pytest.raises(HeldOut):
+    with pytest.raises(HeldOut, match="test"):
         records.where(split="test")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -149,8 +149,9 @@ class Model:
 
 def diff_of(a: dict[str, Rec], b: dict[str, Rec]) -> set[tuple[str, str]]:
     out: set[tuple[str, str]] = set()
-    for key, now in b.items():
-        was = a.get(key) or replace(now, alive=False, asked=FREE)
+    for key in a | b:
+        was = a.get(key) or replace(b[key], alive=False, asked=FREE)
+        now = b.get(key) or replace(a[key], alive=False, asked=FREE)
         if was.alive != now.alive:
             out.add((key, "added" if now.alive else "removed"))
         elif now.alive:
@@ -246,6 +247,7 @@ class StoreMachine(RuleBasedStateMachine):
         records = model.made[-1].records
         theirs = model.later(base)
         lost = {k for what, k, *_ in todo if what not in ("add", "derive", "answer") and k in theirs}
+        lost |= {t[1] for t in todo if t[0] == "derive" and t[4] in theirs}
         living = {k for what, k, *_ in todo if what in ("add", "derive") and k in records and records[k].alive}
         foreign = {k for what, k, *_ in todo if what == "add" and k in records and not records[k].alive}
         if skip and head > base:
@@ -401,7 +403,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def lose_checkpoints(self) -> None:
-        shutil.rmtree(self.folder / "ds" / "checkpoints")
+        shutil.rmtree(self.folder / "ds" / "checkpoints", ignore_errors=True)
         self.reopen()
 
     @rule(rows=st.integers(1, 3), which=st.sets(st.sampled_from(["payload", "events", "labels"]), min_size=1))
@@ -445,6 +447,10 @@ class StoreMachine(RuleBasedStateMachine):
 def test_the_store_agrees_with_a_model_in_plain_python(kind: str) -> None:
     machine = type(f"{kind.title()}Store", (StoreMachine,), {"kind": kind})
     few = settings(
-        max_examples=12 if kind == "class" else 6, stateful_step_count=14, suppress_health_check=list(HealthCheck)
+        phases=[Phase.generate],
+        max_examples=12 if kind == "class" else 6,
+        stateful_step_count=14,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(machine, settings=few)

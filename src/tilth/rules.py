@@ -22,9 +22,9 @@ class Gate(Value, tag="gate"):
     Gate(by=0.0)
 
     Both are trained from scratch with the same seed. `improves`: the metric (higher is better; give `-rmse()` for an
-    error), `by`: the least gain, default one paired standard error of the metric and more than nothing. `rejected="revert"` undoes the
-    changes; `"hold"`, for rules that ask people, sets their labels back and keeps their answers. A rejected rule rests
-    for `cooldown` rounds.
+    error), `by`: the least gain, default one paired standard error of the metric and more than nothing.
+    `rejected="revert"` undoes the changes; `"hold"`, for rules that ask people, sets their labels back and keeps their
+    answers. A rejected rule rests for `cooldown` rounds.
     """
 
     improves: Any = field(default_factory=accuracy)

@@ -70,7 +70,7 @@ class State:
         return len(self.view)
 
     def output(self, kind: str) -> npt.NDArray[np.float32]:
-        """Return an output of the model aligned to the view: float32 [k, n] (embeddings [n, d]), NaN where there is none."""
+        """Return an output of the model aligned to the view: float32 [k, n], embeddings [n, d]; NaN = none."""
         found = self.memo.get(f"output:{kind}")
         if found is None:
             if self.outputs is None:

@@ -11,7 +11,7 @@ from tilth.cli.status import running
 from tilth.cli.terminal import note, say, working
 from tilth.cli.words import clean, count
 from tilth.dataset import Dataset
-from tilth.dataset.view import ANSWERED
+from tilth.dataset.view import ANSWERED, PENDING
 from tilth.errors import MissingExtra, UsageError
 
 __all__ = ["demo", "export", "rollback", "would_change"]
@@ -28,6 +28,7 @@ def rollback(project: Path, version: int, *, yes: bool) -> None:
             ("restores", "restored", "record", "records", ""),
             ("sets", "labels", "label", "labels", " back"),
             ("sets", "others", "weight, split or content", "weights, splits and contents", " back"),
+            ("withdraws", "withdrawn", "question", "questions", ""),
         )
         if counts[what]
     ]
@@ -49,7 +50,11 @@ def rollback(project: Path, version: int, *, yes: bool) -> None:
 
 
 def would_change(dataset: Dataset, version: int) -> dict[str, int]:
-    """Return what a rollback would do: records `removed` and `restored`, `labels` and `others` set back, labels `kept`."""
+    """Return what a rollback would do, in numbers.
+
+    Records `removed` and `restored`, `labels` and `others` (weights, splits, contents) set back, questions `withdrawn`,
+    and labels `kept` because people gave them since then.
+    """
     then, now = dataset.at(version).view, dataset.view
     old = len(then)
     alive = now.alive[:old]
@@ -68,6 +73,8 @@ def would_change(dataset: Dataset, version: int) -> dict[str, int]:
         "restored": int((then.alive & ~alive).sum()),
         "labels": back["label"],
         "others": sum(back.values()) - back["label"],
+        "withdrawn": int(((now.asked[:old] == PENDING) & (then.asked != PENDING)).sum())
+        + int((now.asked[old:] == PENDING).sum()),
         "kept": kept,
     }
 

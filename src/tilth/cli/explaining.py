@@ -14,7 +14,7 @@ from tilth.cli.loading import newest_run, workflow_in
 from tilth.cli.terminal import interactive, note, paragraph, say, table, working
 from tilth.cli.words import as_json, clean, count, number
 from tilth.dataset.schema import SPLITS
-from tilth.errors import TilthError
+from tilth.errors import RunFailed, TilthError
 from tilth.outputs import KINDS, Outputs
 from tilth.state import Round, State
 from tilth.training import model_ref, train
@@ -95,8 +95,7 @@ def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
         chosen = rule.select.choose(state)
         found = rule.do.propose(chosen, state)
     except TilthError as error:
-        error.args = (f"Rule {name!r}: {error}", *error.args[1:])
-        raise
+        raise RunFailed(f"rule {name!r}: {error}") from error
     effects = _effects(found, state)
     order = {record: i for i, record in enumerate(chosen.ids.tolist())}
     first = sorted(effects, key=lambda record: order.get(record, len(order)))[:SHOWN]

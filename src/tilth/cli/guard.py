@@ -54,7 +54,7 @@ class Guarded(TyperGroup):
             told: Any = error
             if hasattr(told, "format_message"):  # the command line library's own: wrong or missing arguments
                 where = told.ctx.command_path if told.ctx is not None else "tilth"
-                complain(f"{told.format_message().rstrip('.')}. See: {where} --help")
+                complain(f"{told.format_message().removesuffix('.')} (see {where} --help)")
                 ctx.exit(told.exit_code)
             if hasattr(told, "exit_code"):
                 raise  # a command that is over

@@ -18,8 +18,9 @@ __all__ = ["Live", "Plain", "Watching"]
 class Watching:
     """Listens to a run and shows each round once; how, its two kinds say."""
 
-    def __init__(self, workflow: Workflow) -> None:
+    def __init__(self, workflow: Workflow, opening: str = "") -> None:
         self.workflow = workflow
+        self.opening = opening
         self.metrics = [clean(repr(q)) for q in workflow.report]
         self.row: Row | None = None
         self.version = 0
@@ -27,6 +28,9 @@ class Watching:
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Take one event of the run."""
+        if self.opening:
+            self.remark(self.opening)
+            self.opening = ""
         match event["what"]:
             case "round":
                 self.version = event["version"]
@@ -57,6 +61,10 @@ class Watching:
         """Show what is being done now."""
         raise NotImplementedError(type(self).__name__)  # pragma: no cover  (abstract)
 
+    def remark(self, text: str) -> None:
+        """Say something beside the rounds."""
+        note(text)
+
     def __enter__(self) -> "Watching":
         return self
 
@@ -67,8 +75,8 @@ class Watching:
 class Plain(Watching):
     """A line a round, and one for each step that takes more than a second."""
 
-    def __init__(self, workflow: Workflow) -> None:
-        super().__init__(workflow)
+    def __init__(self, workflow: Workflow, opening: str = "") -> None:
+        super().__init__(workflow, opening)
         self._timer: threading.Timer | None = None
 
     def show(self, row: Row) -> None:
@@ -96,8 +104,8 @@ class Plain(Watching):
 class Live(Watching):
     """A table that grows by a line a round, and below it the round and the step that are under way."""
 
-    def __init__(self, workflow: Workflow) -> None:
-        super().__init__(workflow)
+    def __init__(self, workflow: Workflow, opening: str = "") -> None:
+        super().__init__(workflow, opening)
         from rich.console import Console
         from rich.live import Live as Region
         from rich.spinner import Spinner
@@ -120,6 +128,10 @@ class Live(Watching):
     def step(self) -> None:
         """Let the time of a step begin."""
         self._since = time.monotonic()
+
+    def remark(self, text: str) -> None:
+        """Say something above what moves."""
+        self._console.print(text, markup=False)
 
     def __enter__(self) -> "Live":
         self._region.__enter__()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tilth.cli.live import Live, Plain, Watching
 from tilth.cli.loading import newest_run, workflow_in
-from tilth.cli.terminal import interactive, note, say, working
+from tilth.cli.terminal import interactive, say, working
 from tilth.cli.words import as_json, clean, count, number
 from tilth.errors import Parked
 from tilth.runs import Run
@@ -22,10 +22,9 @@ def run(file: Path, *, name: str | None, adopt: bool, inline: bool, json: bool) 
     with contextlib.redirect_stdout(sys.stderr):  # what the user's own functions print is not the result
         with working(f"loading {file}") if interactive() else contextlib.nullcontext():
             path, workflow = workflow_in(file, name)
-        before = newest_run(workflow.dataset)
-        if before is not None and before.state != "done":
-            note(f"{before.name} goes on where it was")
-    watching = Live(workflow) if interactive() else Plain(workflow)
+    before = newest_run(workflow.dataset)
+    opening = f"{before.name} goes on where it was" if before is not None and before.state != "done" else ""
+    watching = Live(workflow, opening) if interactive() else Plain(workflow, opening)
     try:
         with contextlib.redirect_stdout(sys.stderr), _told(workflow, watching, file):
             done = go(workflow, source=path, listen=watching, inline=inline, adopt=adopt)

@@ -48,26 +48,28 @@ def interactive() -> bool:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[str] = (), indent: int = 0) -> None:
-    """Write a table to stdout, a line a row; where stdout is no terminal nothing is cut.
+    """Write a table to stdout, a line a row.
 
-    `right`: the columns of numbers. On a terminal the last column gives way where there is no room for it, then the
-    others break into lines.
+    `right`: the columns of numbers. On a terminal the last column is cut where there is no room for it; where stdout is
+    no terminal nothing is.
     """
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from rich.cells import cell_len, set_cell_size
 
-    console = Console(file=sys.stdout, highlight=False)
-    console.width = console.width - indent if sys.stdout.isatty() else 100_000
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in head:
-        made.add_column(name, justify="right" if name in right else "left", no_wrap=name in right, overflow="fold")
-    for row in rows:
-        made.add_row(*(Text(clean("" if value is None else str(value))) for value in row))
-    with console.capture() as caught:
-        console.print(made)
-    for line in caught.get().splitlines():
-        say(" " * indent + line.rstrip())
+    cells = [list(head), *([clean("" if value is None else str(value)) for value in row] for row in rows)]
+    widths = [max(cell_len(row[i]) for row in cells) for i in range(len(head))]
+    terminal = sys.stdout.isatty()
+    if terminal and len(head) > 3:
+        room = shutil.get_terminal_size().columns - indent - sum(width + 2 for width in widths[:-1])
+        widths[-1] = min(widths[-1], max(room, 12))
+    bold = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    for n, row in enumerate(cells):
+        parts: list[str] = []
+        for name, text, width in zip(head, row, widths, strict=True):
+            shown = text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
+            space = " " * (width - cell_len(shown))
+            parts.append(space + shown if name in right else shown + space)
+        line = "  ".join(parts).rstrip()
+        say(" " * indent + (f"\x1b[1m{line}\x1b[0m" if bold and n == 0 else line))
 
 
 @contextmanager

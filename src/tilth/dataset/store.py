@@ -190,7 +190,7 @@ class _Table:
             if index is not None and not self._dataset.has_index:
                 self._dataset.create_scalar_index(index, "BTREE")
             elif index is not None:
-                parts = self._dataset.describe_indices()[0].num_segments
+                parts = len(self._dataset.describe_indices()[0].segments)
                 self._dataset.optimize.optimize_indices(num_indices_to_merge=parts if parts >= _SEGMENTS else 0)
             self._dataset.checkout_latest()
             self._force()

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from tilth.changes import EVENT, Changes, Field, Op, events
 from tilth.dataset.checking import check
 from tilth.dataset.core import Core
+from tilth.dataset.following import with_followers
 from tilth.dataset.hashing import content_hashes
 from tilth.dataset.log import Commit
 from tilth.dataset.splits import key_hashes
@@ -91,20 +92,23 @@ def _commit(
 
 
 def _rebase(core: Core, changes: Changes, base: int, head: int, on_conflict: str) -> tuple[Changes, int]:
-    """Drop or refuse changes on records that others changed after `base`, and new records that others added."""
+    """Drop or refuse changes on records, and new records derived from records, that others changed after `base`.
+
+    A new record that others have added meanwhile is dropped too; refused it is further down, whenever it was added.
+    """
     theirs = np.unique(core.events(base, head, ["record_id", "txn"])["record_id"].to_numpy())
-    ids = changes.events["record_id"].to_numpy()
+    ids, op = changes.events["record_id"].to_numpy(), changes.events["op"].to_numpy()
     # what somebody answered is kept, whatever has become of the record since
-    hit = np.isin(ids, theirs) & (changes.events["op"].to_numpy() != Op.ANSWER)
+    hit = np.isin(ids, theirs) & (op != Op.ANSWER)
     revised = changes.revised
     ids_revised = revised["record_id"].to_numpy() if revised is not None else ids[:0]
     hit_revised = np.isin(ids_revised, theirs)
     added = changes.added
-    there = np.empty(0, np.int64)
-    if added is not None and on_conflict == "skip":  # else the same key twice is a Conflict further down
+    cause = np.where(np.isin(_parents(added), theirs), _parents(added), -1)
+    if added is not None and on_conflict == "skip":
         there = core.find(added["key"].to_pylist(), head)
-        there = np.where((there >= 0) & core.view(head).alive[there], there, -1)
-    lost = np.unique(np.concatenate([ids[hit], ids_revised[hit_revised], there[there >= 0]]))
+        cause = np.where((there >= 0) & core.view(head).alive[there], there, cause)
+    lost = np.unique(np.concatenate([ids[hit], ids_revised[hit_revised], cause[cause >= 0]]))
     if len(lost) == 0:
         return changes, 0
     if on_conflict == "raise":
@@ -115,15 +119,14 @@ def _rebase(core: Core, changes: Changes, base: int, head: int, on_conflict: str
             f"{head}",
             lost.tolist(),
         )
-    kept = changes.events.filter(pa.array(~hit))
-    if (there >= 0).any() and added is not None:
-        place = np.where(
-            there < 0, np.negative(np.cumsum(there < 0)), len(core.view(head))
-        )  # the new -(i + 1), or no record
-        moved = _resolved(kept, place)
-        kept = moved.filter(pc.less(moved["record_id"], len(core.view(head))))
-        added = added.filter(pa.array(there < 0))
-    return Changes(kept, added, None if revised is None else revised.filter(pa.array(~hit_revised))), len(lost)
+    events_left = changes.events.filter(pa.array(~hit))
+    if added is not None and (cause >= 0).any():
+        none = np.iinfo(np.int64).max
+        moved = _resolved(events_left, np.where(cause < 0, np.negative(np.cumsum(cause < 0)), none))
+        events_left = moved.filter(pc.not_equal(moved["record_id"], none))
+        added = added.filter(pa.array(cause < 0))
+    left = None if revised is None else revised.filter(pa.array(~hit_revised))
+    return Changes(events_left, added, left), len(lost)
 
 
 def _append(core: Core, changes: Changes, commit: Commit, *, follow: bool) -> Commit:
@@ -141,7 +144,8 @@ def _append(core: Core, changes: Changes, commit: Commit, *, follow: bool) -> Co
     ids[ids < 0] = start + np.arange(n_added)
     table = _resolved(changes.events, ids)
     if follow and head >= 0:
-        table = _follow(core, table, head, revived)
+        new = (np.arange(start, start + n_added), _parents(added))
+        table = with_followers(core, table, head, revived=revived, new=new)
     back = revived[~np.isin(revived, table["record_id"].to_numpy()[table["op"].to_numpy() == Op.ADD])]
     table = pa.concat_tables([events(Op.ADD, back, reason="added again"), table])
     if revised is not None:
@@ -154,7 +158,7 @@ def _append(core: Core, changes: Changes, commit: Commit, *, follow: bool) -> Co
         table = _structured(core, table, added, start, commit.txn)
     table = _with_old(table, view)
     at = store.append_events(table, commit.txn) if table.num_rows else 0
-    derived = added is not None and "parent" in added.column_names and pc.max(added["parent"]).as_py() >= 0
+    derived = bool((_parents(added) >= 0).any())
     return replace(
         commit,
         events_start=at,
@@ -193,6 +197,12 @@ def _added(core: Core, changes: Changes, head: int) -> tuple[pa.Table | None, Id
     return (fresh if fresh.num_rows else None), ids[there], ids
 
 
+def _parents(added: pa.Table | None) -> Ids:
+    if added is None or "parent" not in added.column_names:
+        return np.full(added.num_rows if added is not None else 0, -1, np.int64)
+    return added["parent"].to_numpy()
+
+
 def _resolved(table: pa.Table, ids: Ids) -> pa.Table:
     """Replace -(i + 1) by the id that new record i has got."""
     record = table["record_id"].to_numpy()
@@ -201,50 +211,6 @@ def _resolved(table: pa.Table, ids: Ids) -> pa.Table:
     return table.set_column(
         0, "record_id", pa.array(np.where(record < 0, ids[np.where(record < 0, -record - 1, 0)], record))
     )
-
-
-def _follow(core: Core, table: pa.Table, head: int, revived: Ids) -> pa.Table:
-    """Add what derived records do because their source was removed or got a label: they follow in the same commit.
-
-    The label is followed by removed ones too: whoever brings them back, they fit their source.
-    """
-    while (more := _following(core, table, head, revived)) is not None:  # and theirs follow them
-        table = pa.concat_tables([table, more])
-    return table
-
-
-def _following(core: Core, table: pa.Table, head: int, revived: Ids) -> pa.Table | None:
-    op, field = table["op"].to_numpy(), table["field"].to_numpy()
-    moves = (op == Op.REMOVE) | ((op == Op.SET) & (field == Field.LABEL))
-    if not moves.any():
-        return None
-    leading = table.filter(pa.array(moves))
-    child, parent = core.children(np.unique(leading["record_id"].to_numpy()), head)
-    if len(child) == 0:
-        return None
-    order = np.argsort(leading["record_id"].to_numpy(), kind="stable")
-    source = leading["record_id"].to_numpy()[order]
-    first, last = np.searchsorted(source, parent, "left"), np.searchsorted(source, parent, "right")
-    rows = np.concatenate([order[a:b] for a, b in zip(first, last, strict=True)])
-    children = np.repeat(child, last - first)
-    copied = leading.take(pa.array(rows)).set_column(0, "record_id", pa.array(children))
-    said = {
-        (r, o, f) for r, o, f in zip(table["record_id"].to_numpy().tolist(), op.tolist(), field.tolist(), strict=True)
-    }
-    there = core.view(head).alive[children] | np.isin(children, revived)
-    fresh = [
-        tuple(triple) not in said and (triple[1] == Op.SET or alive)
-        for *triple, alive in zip(
-            children.tolist(),
-            copied["op"].to_numpy().tolist(),
-            copied["field"].to_numpy().tolist(),
-            there.tolist(),
-            strict=True,
-        )
-    ]
-    reasons = pc.binary_join_element_wise(pa.scalar("follows its source: "), copied["reason"], "")
-    copied = copied.set_column(EVENT.get_field_index("reason"), "reason", reasons.cast(pa.string()))
-    return copied.filter(pa.array(fresh)) if any(fresh) else None
 
 
 def _payload(core: Core, added: pa.Table | None, revised: pa.Table | None, txn: int) -> pa.Table | None:

@@ -65,7 +65,7 @@ def write_picture(path: Path, done: Sequence[Seed], runs: Sequence[Run]) -> None
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=[1.15, 1])
-    names = list(reversed(ARMS))
+    names = list(ARMS)[::-1]
     for row, arm in enumerate(names):
         scores = [s.scores[arm] for s in done]
         mean, half = interval(scores)

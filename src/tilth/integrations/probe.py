@@ -84,9 +84,13 @@ class Probe:
         """Nothing beside predictions."""
         return frozenset()
 
-    @cached_property
+    @property
     def spec(self) -> Mapping[str, Any]:
         """JSON that describes it; `n_jobs` is left out, as it changes no result."""
+        return self._spec
+
+    @cached_property
+    def _spec(self) -> Mapping[str, Any]:
         return {
             "model": "tilth.integrations.probe:Probe",
             "of": None if self.model is None else dict(self.model.spec),

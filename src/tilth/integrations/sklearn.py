@@ -108,9 +108,13 @@ class SklearnModel:
         """{"embeddings"} where `embed` is set."""
         return frozenset({"embeddings"} if self.embed is not None else ())
 
-    @cached_property
+    @property
     def spec(self) -> Mapping[str, Any]:
         """JSON that describes it: the estimator with all its parameters, the columns, the versions of packages."""
+        return self._spec
+
+    @cached_property
+    def _spec(self) -> Mapping[str, Any]:
         told = estimator_spec(self.estimator)
         return {
             "model": "tilth.integrations.sklearn:SklearnModel",

@@ -84,7 +84,8 @@ class Run:
         """Return a matplotlib figure: the metric against labels spent and rounds, changes marked."""
         from tilth.runs.plot import plot
 
-        return plot(self, metric)
+        why = f": {self.why}" if self.why else ""
+        return plot(self.rounds, f"{self.dataset.name}, {self.name} ({self.state}{why})", metric)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""

@@ -1,12 +1,12 @@
 """A run as a picture: a metric over labels spent and over rounds, versions and what the rules changed marked."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tilth.errors import MissingExtra, NotFound, did_you_mean
-from tilth.runs.base import Run
 from tilth.state import Round
 
 __all__ = ["plot"]
@@ -16,7 +16,7 @@ RULES = ("#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6bb1", "#555555")
 """Colours that people who confuse red and green tell apart (Okabe and Ito 2008)."""
 
 
-def plot(run: Run, metric: str | None = None) -> Any:
+def plot(rounds: Sequence[Round], title: str, metric: str | None = None) -> Any:
     """Return a matplotlib Figure: a metric over labels spent and over rounds, on valid and on test.
 
     The lanes below have a mark for each round in which a rule changed something, the larger the more records: filled
@@ -41,9 +41,8 @@ def plot(run: Run, metric: str | None = None) -> Any:
             self.savefig(file, format="png")
             return file.getvalue()
 
-    rounds = run.rounds
     if not rounds:
-        raise NotFound(f"{run.name} has no evaluated round yet, so there is nothing to draw; go on with `tilth run`")
+        raise NotFound(f"no evaluated round yet in {title}, so there is nothing to draw; go on with `tilth run`")
     name = _metric(rounds, metric)
     rules = list(dict.fromkeys(rule for r in rounds for rule in r.rules))
     spent = np.array([r.labels_spent for r in rounds], float)
@@ -79,8 +78,6 @@ def plot(run: Run, metric: str | None = None) -> Any:
         Line2D([], [], color="#555555", marker="o", linestyle="", markerfacecolor="white", label="rejected"),
     ]
     figure.legend(handles=marks if rules else marks[:2], loc="outside upper right", ncols=4, frameon=False)
-    why = f": {run.why}" if run.why else ""
-    title = f"{run.dataset.name}, {run.name} ({run.state}{why})"
     figure.suptitle(title if len(title) <= 90 else f"{title[:89]}…", x=0.01, ha="left", fontsize=11, parse_math=False)
     return figure
 
