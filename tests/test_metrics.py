@@ -346,7 +346,7 @@ def first_label(state: State) -> float:
         (entropy(), r"entropy\(\) is a number per record; let it sit check_signal"),
         (accuracy, "check_metric takes a metric, such as accuracy"),
     ],
-    ids=repr,
+    ids=lambda given: getattr(given, "__name__", repr(given)),
 )
 def test_the_exam_finds_what_is_wrong_with_a_metric(one: Any, said: str, state: State) -> None:
     with pytest.raises(AssertionError, match=said):

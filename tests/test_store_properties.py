@@ -246,15 +246,14 @@ class StoreMachine(RuleBasedStateMachine):
         base = head if base is None else base
         records = model.made[-1].records
         theirs = model.later(base)
-        lost = {k for what, k, *_ in todo if what not in ("add", "derive", "answer") and k in theirs}
-        lost |= {t[1] for t in todo if t[0] == "derive" and t[4] in theirs}
-        living = {k for what, k, *_ in todo if what in ("add", "derive") and k in records and records[k].alive}
-        foreign = {k for what, k, *_ in todo if what == "add" and k in records and not records[k].alive}
+        comes = {"add", "derive"}
+        lost = [t for t in todo if (t[4] if t[0] == "derive" else t[1]) in theirs and t[0] not in ("add", "answer")]
+        living = [t for t in todo if t[0] in comes and t[1] in records and records[t[1]].alive]
+        foreign = [t for t in todo if t[0] == "add" and t[1] in records and not records[t[1]].alive]
+        kept = todo
         if skip and head > base:
-            kept = [t for t in todo if t[0] == "answer" or t[1] not in lost | living]
-            living, lost = set(), set()
-        else:
-            kept = todo
+            kept = [t for t in todo if t not in lost + living]
+            lost = living = []
         new = [t for t in todo if t[0] in ("add", "derive")]
         revised = [t for t in todo if t[0] == "modify"]
         parts = [self.event(t) for t in todo if t not in new and t not in revised]

@@ -28,8 +28,7 @@ def where(call: Callable[..., Any]) -> str:
     >>> where(lambda x: x)
     Traceback (most recent call last):
         ...
-    tilth.errors.UsageError: a lambda cannot be found again after a restart; define the function at the top level of a
-    file
+    tilth.errors.UsageError: a lambda cannot be found again after a restart; ...
     """
     call = inspect.unwrap(call)
     name: str = getattr(call, "__qualname__", type(call).__name__)

@@ -10,9 +10,8 @@ __all__ = ["table"]
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]], *, note: str = "") -> str:
     """Return a titled HTML table; every cell is escaped, numbers stand to the right.
 
-    >>> table("<t>", ["a"], [[1]])
-    '<div><strong>&lt;t&gt;</strong><table><tr><th>a</th></tr><tr><td
-    style="text-align:right">1</td></tr></table></div>'
+    >>> table("<t>", ["a"], [["b"]])
+    '<div><strong>&lt;t&gt;</strong>...<td style="text-align:left">b</td></tr></table></div>'
     """
 
     def cell(value: Any) -> str:

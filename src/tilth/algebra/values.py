@@ -142,8 +142,7 @@ class Function(Value, tag="function"):
     >>> Function.of(lambda x: x)
     Traceback (most recent call last):
         ...
-    tilth.errors.UsageError: a lambda cannot be found again after a restart; define the function at the top level of a
-    file
+    tilth.errors.UsageError: a lambda cannot be found again after a restart; ...
     """
 
     where: str

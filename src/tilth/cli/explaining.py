@@ -27,7 +27,7 @@ SHOWN = 5
 
 def explain(file: Path, *, name: str | None, json: bool) -> None:
     """Tell what each rule of the workflow in a file would change now; nothing but the model's outputs is written."""
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr):  # what the user's own functions print is not the result
         with working(f"loading {file}") if interactive() else contextlib.nullcontext():
             _, workflow = workflow_in(file, name)
         found = look(workflow)

@@ -19,9 +19,9 @@ __all__ = ["run"]
 
 def run(file: Path, *, name: str | None, adopt: bool, inline: bool, json: bool) -> None:
     """Run the workflow in a file; the rounds pass on stderr, the result goes to stdout."""
-    with contextlib.redirect_stdout(sys.stderr):  # what the user's own functions print is not the result
-        with working(f"loading {file}") if interactive() else contextlib.nullcontext():
-            path, workflow = workflow_in(file, name)
+    loading = working(f"loading {file}") if interactive() else contextlib.nullcontext()
+    with contextlib.redirect_stdout(sys.stderr), loading:  # what the user's own functions print is not the result
+        path, workflow = workflow_in(file, name)
     before = newest_run(workflow.dataset)
     opening = f"{before.name} goes on where it was" if before is not None and before.state != "done" else ""
     watching = Live(workflow, opening) if interactive() else Plain(workflow, opening)

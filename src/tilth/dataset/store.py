@@ -32,10 +32,8 @@ T = TypeVar("T")
 _FORMAT = "2.2"
 _SMALL = 32
 """Small fragments that make a compaction worth it: a look-up by record opens each of them, 0.1 ms apiece."""
-_FULL = 1 << 16
+_FULL = 1 << 18
 """Rows at which a fragment is left alone for ever: a row takes the longer to read the later it comes in one."""
-_SEGMENTS = 8
-"""Parts of the index that are merged once there are so many: merging costs in proportion to all events."""
 _HOUR = timedelta(hours=1)
 _TRIES = 5
 """How often a read starts anew because another process has replaced the files it was to read."""
@@ -172,35 +170,26 @@ class _Table:
             yield batch if batch.num_rows <= left else batch.slice(0, left)
             left -= batch.num_rows
 
-    def tidy(self, *, index: str | None = None) -> None:
+    def tidy(self) -> None:
         """Compact where small fragments have gathered, or leave that to whoever is doing it at this moment."""
         small = sum(f.count_rows() < _FULL for f in self.dataset.get_fragments())
         if small < _SMALL:
             return
         # Nothing depends on it: where it fails (no space, another process was first), the next commit tries again.
         with contextlib.suppress(OSError, Timeout):
-            self.compact(target=_FULL, older_than=_HOUR, index=index, wait=0)
+            self.compact(target=_FULL, older_than=_HOUR, wait=0)
 
-    def compact(self, *, target: int, older_than: timedelta, index: str | None = None, wait: float = -1) -> None:
+    def compact(self, *, target: int, older_than: timedelta, wait: float = -1) -> None:
         """Rewrite small fragments as larger ones, in order; files that a reader may have open stay for `older_than`."""
         with FileLock(self.path.with_suffix(".lock"), timeout=wait):
             self.dataset.checkout_latest()
             self._dataset.optimize.compact_files(target_rows_per_fragment=target)
             self._dataset.checkout_latest()
-            if index is not None and not self._dataset.has_index:
-                self._dataset.create_scalar_index(index, "BTREE")
-            elif index is not None:
-                parts = len(self._dataset.describe_indices()[0].segments)
-                self._dataset.optimize.optimize_indices(num_indices_to_merge=parts if parts >= _SEGMENTS else 0)
-            self._dataset.checkout_latest()
             self._force()
             self._dataset.cleanup_old_versions(older_than=older_than)
 
     def _files(self) -> set[str]:
-        found = {entry.path for sub in ("data", "_versions", "_transactions") for entry in _entries(self.path / sub)}
-        for part in _entries(self.path / "_indices"):
-            found |= {part.path, *(entry.path for entry in _entries(Path(part.path)))}
-        return found
+        return {entry.path for sub in ("data", "_versions", "_transactions") for entry in _entries(self.path / sub)}
 
     def _force(self) -> None:
         """Force the files that are new since the last look to disk, and the folders that name them."""
@@ -258,7 +247,7 @@ class Store:
 
     def tidy(self) -> None:
         """Compact events and labels where that is due."""
-        self.events.tidy(index="record_id")
+        self.events.tidy()
         self.labels.tidy()
 
     def compact(self, *, older_than: timedelta) -> None:
@@ -266,12 +255,16 @@ class Store:
 
         Events and labels are read in one go, so that an hour is ample for them.
         """
-        self.events.compact(target=_FULL, older_than=min(older_than, _HOUR), index="record_id")
+        self.events.compact(target=_FULL, older_than=min(older_than, _HOUR))
         self.labels.compact(target=_FULL, older_than=min(older_than, _HOUR))
         self.payload.compact(target=1 << 20, older_than=older_than)
 
     def events_of(self, record: int) -> pa.Table:
-        """Return all events of one record, committed or not, in the order of writing."""
+        """Return all events of one record, committed or not, in the order of writing.
+
+        A scan of one column: 4 ms among 500,000 events, 40 ms among ten million. A B-tree would take 2 ms, but 58 kB
+        more for every 10,000 events, and commits that stop for it.
+        """
         self.events.rows()  # sees the newest
         return self.events.take(self.events.find(f"record_id = {int(record)}"), _EVENTS.names)
 

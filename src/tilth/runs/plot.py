@@ -67,8 +67,9 @@ def plot(rounds: Sequence[Round], title: str, metric: str | None = None) -> Any:
         _lines(top, rounds, x, name)
         _lanes(lanes, rounds, x, rules)
         lanes.set_xlabel(label)
-        margin = max(float(np.ptp(x)), 1.0) * 0.06
-        top.set_xlim(float(x.min()) - margin, float(x.max()) + margin)
+        margin = max(0.06 * float(np.ptp(x)), 0.5) if np.ptp(x) else 1.0
+        beyond = 0.6 * _step(x) if any(did.get("n") for did in rounds[-1].rules.values()) else 0.0
+        top.set_xlim(float(x.min()) - margin, float(x.max()) + max(margin, beyond))
         lanes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     axes[0, 0].set_ylabel(name, parse_math=False)
     marks = [
@@ -82,7 +83,7 @@ def plot(rounds: Sequence[Round], title: str, metric: str | None = None) -> Any:
     return figure
 
 
-def _metric(rounds: list[Round], wanted: Any) -> str:
+def _metric(rounds: Sequence[Round], wanted: Any) -> str:
     known = list(dict.fromkeys([*rounds[-1].test, *rounds[-1].metrics]))
     name = known[0] if wanted is None else wanted if isinstance(wanted, str) else repr(wanted)
     if name not in known:
@@ -96,7 +97,7 @@ def _kept(did: Any) -> int:
     return int(did.get("n", 0)) if did.get("kept", True) else 0
 
 
-def _lines(axis: Any, rounds: list[Round], x: Any, name: str) -> None:
+def _lines(axis: Any, rounds: Sequence[Round], x: Any, name: str) -> None:
     valid = np.array([r.metrics.get(name, np.nan) for r in rounds], float)
     test = np.array([r.test.get(name, np.nan) for r in rounds], float)
     axis.plot(x, test, color=TEST, linestyle=(0, (4, 2)), marker="s", markersize=3, linewidth=1.3)
@@ -105,24 +106,34 @@ def _lines(axis: Any, rounds: list[Round], x: Any, name: str) -> None:
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelbottom=False)
+    axis.ticklabel_format(axis="y", useOffset=False)
     both = np.concatenate([valid, test])
     both = both[np.isfinite(both)]
     if len(both):
-        room = max(float(np.ptp(both)), 1e-3 * max(1.0, float(np.abs(both).max()))) * 0.15
+        room = max(0.15 * float(np.ptp(both)), 0.01 * float(np.abs(both).max()), 1e-6)
         axis.set_ylim(float(both.min()) - room, float(both.max()) + 1.6 * room)
+    steep = 0.04 * max(float(np.ptp(both)), 1e-9) if len(both) else 0.0
     for i in _apart(x):
-        if np.isfinite(valid[i]):
-            up = not valid[i] < test[i]
-            axis.annotate(
-                f"v{rounds[i].version}",
-                (x[i], valid[i]),
-                xytext=(0, 7 if up else -7),
-                textcoords="offset points",
-                ha="center",
-                va="bottom" if up else "top",
-                fontsize=8,
-                color=VALID,
-            )
+        if not np.isfinite(valid[i]):
+            continue
+        rise = valid[i + 1] - valid[i] if i + 1 < len(valid) and np.isfinite(valid[i + 1]) else 0.0
+        # beside the line where it climbs or falls, else on the side where the test line is not
+        across, up = (8, rise < 0) if abs(rise) > steep else (0, not valid[i] < test[i])
+        axis.annotate(
+            f"v{rounds[i].version}",
+            (x[i], valid[i]),
+            xytext=(across, 7 if up else -7),
+            textcoords="offset points",
+            ha="left" if across else "center",
+            va="bottom" if up else "top",
+            fontsize=8,
+            color=VALID,
+        )
+
+
+def _step(x: Any) -> float:
+    """Return the mean distance of neighbouring rounds."""
+    return float(x[-1] - x[0]) / max(len(x) - 1, 1) or 1.0
 
 
 def _apart(x: Any, share: float = 0.075) -> list[int]:
@@ -135,9 +146,9 @@ def _apart(x: Any, share: float = 0.075) -> list[int]:
     return chosen[::-1]
 
 
-def _lanes(axis: Any, rounds: list[Round], x: Any, rules: list[str]) -> None:
+def _lanes(axis: Any, rounds: Sequence[Round], x: Any, rules: list[str]) -> None:
     """Draw a lane a rule: a change stands between the round that made it and the one that it bore fruit in."""
-    step = float(x[-1] - x[0]) / max(len(x) - 1, 1) or 1.0
+    step = _step(x)
     for lane, rule in enumerate(rules):
         colour = RULES[lane % len(RULES)]
         for i, r in enumerate(rounds):
