@@ -66,7 +66,8 @@ def commits(dataset: Dataset, duck: duckdb.DuckDBPyConnection, n: int, k: int, r
         duck.register("frame", frame)
         duck.execute("begin")
         duck.execute(
-            "insert into changes select f.record_id, l.label, f.new, ?, 'bench' from frame f join labels l using (record_id)",
+            "insert into changes select f.record_id, l.label, f.new, ?, 'bench' "
+            "from frame f join labels l using (record_id)",
             [i],
         )
         duck.execute("update labels set label = f.new from frame f where labels.record_id = f.record_id")
@@ -109,15 +110,15 @@ def reading(dataset: Dataset, repeats: int) -> None:
     rng = np.random.default_rng(SEED + 2)
     path = dataset.path
 
-    def cold(i: int) -> None:
+    def cold() -> None:
         opened = Dataset.open(path)
         began = time.perf_counter()
         _ = opened.at(int(rng.integers(1, 51))).view.label[0]
         cold_seconds.append(time.perf_counter() - began)
 
     cold_seconds: list[float] = []
-    for i in range(repeats + 1):
-        cold(i)
+    for _ in range(repeats + 1):
+        cold()
     row("labels of any of 50 versions, nothing in memory", Times(tuple(cold_seconds[1:])), "<= 40 ms")
     row(
         "labels of any of 50 versions, same handle",
@@ -128,10 +129,10 @@ def reading(dataset: Dataset, repeats: int) -> None:
     row("history of one record", times(lambda _: dataset.history(record), repeats), "<= 10 ms")
     row(
         "difference of two versions with reasons (10,000 rows)",
-        times(lambda i: dataset.diff(20, 21), repeats),
+        times(lambda _: dataset.diff(20, 21), repeats),
         "<= 100 ms",
     )
-    row("difference of versions 1 and 50 with reasons", times(lambda i: dataset.diff(1, 50), 3), "")
+    row("difference of versions 1 and 50 with reasons", times(lambda _: dataset.diff(1, 50), 3), "")
 
 
 def batches(dataset: Dataset, n: int, repeats: int) -> None:
