@@ -11,7 +11,7 @@ from tilth.cli.words import clean, count, number, options
 from tilth.dataset import Dataset
 from tilth.dataset.schema import SPLITS
 from tilth.errors import TilthError, UsageError
-from tilth.scaffold import Project, new_project
+from tilth.scaffold import new_project
 
 __all__ = ["new"]
 
@@ -42,7 +42,7 @@ def new(name: Path | None, source: str | None, **told: Any) -> None:
     say(f"labels: {_labels(dataset)}")
     for line in (*_refused(dataset), *_missing(dataset)):
         say(line)
-    for line in _next(project, name):
+    for line in _next(dataset, name):
         say(line)
 
 
@@ -106,7 +106,7 @@ def _missing(dataset: Dataset) -> Iterator[str]:
             yield f"note: {split} has no labelled record, so {what}; import more, or say which records by --split"
 
 
-def _next(project: Project, name: Path) -> Iterator[str]:
-    if (project.dataset.view.train & project.dataset.view.labeled).any():
-        yield f"next: tilth explain {name}   tells what the rules in {project.workflow} would change"
+def _next(dataset: Dataset, name: Path) -> Iterator[str]:
+    if (dataset.view.train & dataset.view.labeled).any():
+        yield f"next: tilth explain {name}   what would the rules in its workflow.py change?"
         yield f"      tilth run {name}"

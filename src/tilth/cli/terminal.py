@@ -16,6 +16,8 @@ __all__ = ["interactive", "note", "paragraph", "say", "table", "working"]
 
 Report = Callable[[int, int | None], None]
 
+_SOON = 0.5
+"""Seconds until a bar is shown."""
 _EVERY = 10.0
 """Seconds between two plain lines of a long task."""
 
@@ -106,9 +108,24 @@ def _bar(what: str) -> Generator[Report]:
         console=Console(file=sys.stderr),
         transient=True,
     )
-    with bars:
-        task = bars.add_task(clean(what), total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+    task = bars.add_task(clean(what), total=None)
+    later = threading.Timer(_SOON, bars.start)  # what is over at once need not flicker
+    later.daemon = True
+    later.start()
+
+    def report(done: int, total: int | None) -> None:
+        if done == total:  # all is read; what is left tells nothing of itself
+            bars.update(task, completed=0, description=f"{clean(what)}: {done:,}, finishing")
+            bars.tasks[0].total = None
+        else:
+            bars.update(task, completed=done, total=total)
+
+    try:
+        yield report
+    finally:
+        later.cancel()
+        later.join()
+        bars.stop()
 
 
 @contextmanager

@@ -196,11 +196,8 @@ class _Table:
         if not self.sync:
             return
         files = self._files()
-        new = files - self._forced
-        folders = {str(Path(path).parent) for path in new}
-        for path in [*new, *folders, *([] if self._forced else [self.path, self.path.parent])]:
-            with contextlib.suppress(FileNotFoundError):  # another process has cleaned up
-                force(path)
+        new = files - self._forced  # what another process has cleaned up meanwhile is left out
+        force(*new, *{Path(path).parent for path in new}, *([] if self._forced else [self.path, self.path.parent]))
         self._forced = files
 
 

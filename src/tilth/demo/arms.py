@@ -42,7 +42,7 @@ def data_arm(
     *,
     seed: int,
     budget: int,
-    most: int = 8,
+    most: int = 6,
     listen: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Run:
     """Run the data-centric loop: recheck suspicious labels, ask for useful new ones, keep what does no harm."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from tilth.dataset import Dataset
 from tilth.demo.arms import Tuned, base_model, clean_score, data_arm, random_score, split_arrays, tune
@@ -49,18 +48,23 @@ def demo(out: Path, *, seeds: int = 5, budget: int = 300, console: Console | Non
         runs.append(run)
         if seed == 0:
             _why(console, dataset)
-            console.print(f"\n[bold]The same for {seeds} seeds[/bold] (other splits, other wrong labels)")
-        console.print(_line(scores), highlight=False)
-    console.print(_table(done))
+            console.print(
+                f"\n[bold]The same for {seeds} seeds[/bold] (other splits, other wrong labels): test accuracy"
+            )
+        console.print(_line(scores), highlight=False, soft_wrap=True)
+    _table(console, done)
+    console.print()
     for sentence in verdict(done):
         console.print(f"- {sentence}", highlight=False)
     write_picture(out / "demo.png", done, runs)
     write_page(out / "demo.html", out / "demo.png", done, runs, INTRO)
-    console.print(
-        f"\nPicture: {out / 'demo.png'}\nReport:  {out / 'demo.html'}\nThe first run stays: try  tilth log "
-        f"{out / 'seed-0'}"
-    )
-    console.print(f"{time.perf_counter() - began:.0f} s in all")
+    for line in (
+        f"\nPicture  {out / 'demo.png'}",
+        f"Report   {out / 'demo.html'}",
+        f"Go on    tilth log {out / 'seed-0'}   (after: . .venv/bin/activate)",
+        f"{time.perf_counter() - began:.0f} s in all",
+    ):
+        console.print(line, highlight=False, soft_wrap=True)
     return done
 
 
@@ -133,17 +137,14 @@ def _live(console: Console) -> Callable[[Mapping[str, Any]], None]:
 
 def _line(seed: Seed) -> str:
     parts = "  ".join(f"{arm} {seed.scores[arm]:.3f}" for arm in ("start", "model", "data", "both"))
-    return f"  seed {seed.seed}: {parts}   ({seed.seconds:.0f} s each, {seed.labels} answers)"
+    return f"  seed {seed.seed}: {parts}  ({seed.seconds:.0f} s, {seed.labels} answers)"
 
 
-def _table(done: list[Seed]) -> Table:
-    table = Table(title=f"Test accuracy, mean and 95 % interval over {len(done)} seeds", title_justify="left")
-    for column in ("arm", "what was done", "accuracy", "spent"):
-        table.add_column(column, justify="right" if column == "accuracy" else "left", no_wrap=True)
+def _table(console: Console, done: list[Seed]) -> None:
+    console.print(f"\n[bold]Test accuracy, mean and 95 % interval over {len(done)} seeds[/bold]")
     for arm, what in ARMS.items():
         mean, half = interval([s.scores[arm] for s in done])
-        table.add_row(arm, what, f"{mean:.3f} ± {half:.3f}", _spent(arm, done))
-    return table
+        console.print(f"  {what:28} {mean:.3f} ± {half:.3f}   {_spent(arm, done)}", highlight=False, soft_wrap=True)
 
 
 def _spent(arm: str, done: list[Seed]) -> str:
@@ -168,15 +169,12 @@ def _why(console: Console, dataset: Dataset) -> None:
     key = dataset.keys(repaired[:1])[0]
     console.print(f"\n[bold]Why is {key} what it is?[/bold]  (tilth why {dataset.path.parent} {key})")
     for event in dataset.history(key):
-        change = (
-            f"{event.before} -> {event.after}"
-            if event.before is not None
-            else (event.after if event.after is not None else "")
-        )
-        score = f"  [{event.signal} = {event.score:.3f}]" if event.signal and event.score is not None else ""
-        rule = f"rule '{event.rule}', " if event.rule else ""
-        console.print(
-            f"  version {event.version}: {event.what} {change}  ({rule}{event.reason}){score}",
-            markup=False,
-            highlight=False,
-        )
+        before = f"{event.before} -> " if event.before is not None else ""
+        after = event.after if event.after is not None else ""
+        what = "imported with label" if event.what == "added" else event.what
+        console.print(f"  version {event.version}: {what} {before}{after}", highlight=False)
+        if event.rule:
+            score = f" ({event.signal} = {event.score:.3f})" if event.score is not None else ""
+            console.print(
+                f"    rule '{event.rule}': {event.reason}{score}", markup=False, highlight=False, soft_wrap=True
+            )

@@ -38,8 +38,8 @@ border-radius: 4px; } </style></head><body>
 <ul>{% for sentence in verdict %}<li>{{ sentence }}</li>{% endfor %}</ul>
 <img src="data:image/png;base64,{{ picture }}" alt="Test accuracy of each arm over the seeds, and arm A's learning
 curve"> <h2>The arms</h2>
-<table><tr><th>arm</th><th>what was done</th><th class="n">test accuracy</th>{% for s in seeds %}<th class="n">seed {{
-s.seed }}</th>{% endfor %}</tr> {% for arm in arms %}<tr><td>{{ arm.name }}</td><td>{{ arm.what }}</td><td class="n">{{
+<table><tr><th>arm</th><th class="n">test accuracy</th>{% for s in seeds %}<th class="n">seed {{
+s.seed }}</th>{% endfor %}</tr> {% for arm in arms %}<tr><td>{{ arm.what }}</td><td class="n">{{
 arm.mean }}</td> {% for score in arm.scores %}<td class="n">{{ score }}</td>{% endfor %}</tr>{% endfor %}</table>
 <h2>Arm A, round by round</h2>
 {% for run in runs %}<h3>seed {{ run.seed }}</h3>
@@ -106,7 +106,6 @@ def write_page(path: Path, picture: Path, done: Sequence[Seed], runs: Sequence[R
     """Write the report; every text is escaped."""
     arms = [
         {
-            "name": arm,
             "what": what,
             "mean": "{:.3f} ± {:.3f}".format(*interval([s.scores[arm] for s in done])),
             "scores": [f"{s.scores[arm]:.3f}" for s in done],

@@ -67,7 +67,7 @@ def plot(rounds: Sequence[Round], title: str, metric: str | None = None) -> Any:
         _lines(top, rounds, x, name)
         _lanes(lanes, rounds, x, rules)
         lanes.set_xlabel(label)
-        margin = max(0.06 * float(np.ptp(x)), 0.5) if np.ptp(x) else 1.0
+        margin = max(0.08 * float(np.ptp(x)), 0.5) if np.ptp(x) else 1.0
         beyond = 0.6 * _step(x) if any(did.get("n") for did in rounds[-1].rules.values()) else 0.0
         top.set_xlim(float(x.min()) - margin, float(x.max()) + max(margin, beyond))
         lanes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
@@ -117,14 +117,15 @@ def _lines(axis: Any, rounds: Sequence[Round], x: Any, name: str) -> None:
         if not np.isfinite(valid[i]):
             continue
         rise = valid[i + 1] - valid[i] if i + 1 < len(valid) and np.isfinite(valid[i + 1]) else 0.0
-        # beside the line where it climbs or falls, else on the side where the test line is not
-        across, up = (8, rise < 0) if abs(rise) > steep else (0, not valid[i] < test[i])
+        # on the side where the test line is not, and beside the line where it climbs or falls
+        up = not valid[i] < test[i]
+        across = 0 if abs(rise) <= steep else -8 if up == (rise > 0) else 8
         axis.annotate(
             f"v{rounds[i].version}",
             (x[i], valid[i]),
             xytext=(across, 7 if up else -7),
             textcoords="offset points",
-            ha="left" if across else "center",
+            ha={0: "center", 8: "left", -8: "right"}[across],
             va="bottom" if up else "top",
             fontsize=8,
             color=VALID,
@@ -159,7 +160,7 @@ def _lanes(axis: Any, rounds: Sequence[Round], x: Any, rules: list[str]) -> None
             axis.scatter(
                 place,
                 lane,
-                s=18 + 14 * np.log10(did["n"]),
+                s=(18 + 14 * np.log10(did["n"])) * min(1.0, 25 / len(rounds)),
                 facecolors=colour if did.get("kept", True) else "white",
                 edgecolors=colour,
                 linewidths=1.3,
