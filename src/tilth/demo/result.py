@@ -53,5 +53,5 @@ def verdict(done: Sequence[Seed]) -> list[str]:
         f"Data over model: {paired('data', 'model')} (A paid for answers, B did not).",
         f"Choosing by the model's state over drawing the same number of answers at random: {paired('data', 'random')}.",
         f"Tuning on top of the better data: {paired('both', 'data')}.",
-        f"Where all labels are true there is nothing to repair; there tuning is worth {paired('clean tuned', 'ceiling')}.",
+        f"Where all labels are true, nothing is left to repair; tuning is worth {paired('clean tuned', 'ceiling')}.",
     ]
