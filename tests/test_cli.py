@@ -91,7 +91,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     ok(tilth("new", folder / "animals", "--from", write_animals(folder / "animals.csv"), *NEW))
     file = folder / "animals" / "workflow.py"
-    file.write_text(file.read_text().replace("rounds() >= 3", "rounds() >= 2"))
+    # less to train: two rounds, and labels judged by the model itself instead of a forest
+    text = file.read_text().replace("rounds() >= 3", "rounds() >= 2").replace('by="probe"', 'by="model"')
+    file.write_text(text.replace("label_quality()", 'label_quality(by="model")'))
     return folder / "animals"
 
 
@@ -233,6 +235,12 @@ def test_new_never_writes_over_what_is_there(project: Path) -> None:
     assert result.exit_code == 1
     assert "exists already" in result.stderr
     assert (project / "workflow.py").read_text() == before
+
+
+def test_new_needs_a_name_that_is_one(made: Path) -> None:
+    result = tilth("new", ".", "--from", made.parent / "animals.csv")
+    assert result.exit_code == 2
+    assert "a name of its own" in result.stderr
 
 
 def test_new_without_any_label_needs_classes_and_warns(tmp_path: Path) -> None:
@@ -472,7 +480,7 @@ def test_waiting_for_people_is_exit_code_3_and_no_error(project: Path) -> None:
 def test_an_edited_workflow_is_refused_with_the_difference(project: Path) -> None:
     assert shell("run", project, "--inline", env={"TILTH_KILL": "before r1/train"}).returncode == -signal.SIGKILL
     file = project / "workflow.py"
-    file.write_text(file.read_text().replace("label_quality() < 0.3", "label_quality() < 0.2"))
+    file.write_text(file.read_text().replace(" < 0.3", " < 0.2"))
     refused = tilth("run", project, "--inline")
     assert refused.exit_code == 2
     assert "rule 'fix'" in refused.stderr
@@ -504,14 +512,14 @@ def test_ctrl_c_leaves_everything_safe_and_says_how_to_go_on(project: Path) -> N
     file.write_text(
         text.replace("sklearn.linear_model import LogisticRegression", "sklearn.ensemble import RandomForestClassifier")
     )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tilth.cli", "run", project], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    assert "training" in process.stderr.readline()
-    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
-    process.send_signal(signal.SIGINT)
-    said = process.communicate()[1]
+    command = [sys.executable, "-m", "tilth.cli", "run", project]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+        process.send_signal(signal.SIGINT)
+        said = process.communicate()[1]
+    assert "training" in first
     assert process.returncode == 130
     assert "Version 0 and all before it are safe" in said
     assert f"Go on: tilth run {project}" in said

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from tilth.algebra import show
 from tilth.dataset import Dataset
 from tilth.dataset.schema import Column
-from tilth.errors import Exists
+from tilth.errors import Exists, UsageError
 
 __all__ = ["Project", "new_project", "truth_column", "workflow_text"]
 
@@ -47,8 +47,10 @@ def new_project(
     """Make the folder `path` with `dataset` and `workflow.py` in it; where that fails, nothing is left behind.
 
     `kind` is what a label is, `progress` is told (done, total) of the files read; the other options are those of
-    `Dataset.create`. Raises `Exists` where the folder is there and not empty.
+    `Dataset.create`. Raises `Exists` where the folder is there and not empty, UsageError for a path without a name.
     """
+    if not path.name:
+        raise UsageError(f"a project needs a name of its own, such as birds; {str(path)!r} is none")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise Exists(f"{path} exists already and is not empty; choose another name, or move it away")
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -254,31 +256,37 @@ def _rules(file: _File, dataset: Dataset) -> list[str]:
     if kind == "class":
         file.use("tilth", "label_quality", "labeled", "relabel")
         lines += [
-            "# Labels that a second model doubts become what it suggests, if the model gets no worse by it on valid.",
-            '"fix": Rule(',
-            f"    select=labeled.where(label_quality() < 0.3).bottom({k}, by=label_quality()),",
-            '    do=relabel(by="probe"),',
-            f"    gate={gate},",
-            "),",
+            "# Labels that a second model doubts become what it suggests, unless the model gets worse by it on valid.",
+            *_rule(
+                "fix",
+                f"labeled.where(label_quality() < 0.3).bottom({k}, by=label_quality())",
+                'relabel(by="probe")',
+                gate,
+            ),
         ]
     if kind == "number":
         file.signal = _OFF
         file.use("tilth", "labeled", "signal")
         lines += [
-            "# Records whose labels are farthest off are taken out, if the model gets no worse by it on valid.",
-            f'"drop": Rule(select=labeled.top({k}, by=off()), do=remove(), gate={gate}),',
+            "# Records whose labels are farthest off are taken out, unless the model gets worse by it on valid.",
+            *_rule("drop", f"labeled.top({k}, by=off())", "remove()", gate),
         ]
-    near = (
-        any(c.kind in ("image", "audio") for c in dataset.schema.columns if not c.hidden)
-        and len(dataset.schema.features) == 1
-    )
+    media = {"image", "audio"} & {c.kind for c in dataset.schema.columns if not c.hidden}
+    near = media and len(dataset.schema.features) == 1
     same = "duplicate(threshold=0.99)" if near else 'duplicate(by="content")'
     lines += [
-        "# What another record says already is taken out, on the same condition.",
-        f'"weed": Rule(select=records.where({same} > 0), do=remove(), gate={gate}),',
+        "# What another record says already is taken out, unless the model gets worse by it on valid.",
+        *_rule("weed", f"records.where({same} > 0)", "remove()", gate),
+        *_asking(file, dataset, kind),
     ]
-    lines += _asking(file, dataset, kind)
     return [f"        {line}" for line in lines]
+
+
+def _rule(name: str, select: str, do: str, gate: str = "") -> list[str]:
+    """Return the lines of one rule: one where that is short enough."""
+    parts = [f"select={select}", f"do={do}", *([f"gate={gate}"] if gate else [])]
+    line = f'"{name}": Rule({", ".join(parts)}),'
+    return [line] if len(line) <= 110 else [f'"{name}": Rule(', *(f"    {part}," for part in parts), "),"]
 
 
 def _asking(file: _File, dataset: Dataset, kind: str) -> list[str]:
@@ -291,13 +299,13 @@ def _asking(file: _File, dataset: Dataset, kind: str) -> list[str]:
     chosen = f"unlabeled.sample({k})" if kind == "number" else f"unlabeled.top({k}, by=margin())"
     if truth is None:
         return [
-            f"# {pool:,} records have no label. Once somebody can answer, the most useful ones are asked about by:",
-            f'# "ask": Rule(select={chosen}, do=annotate(by=ANNOTATOR)),',
+            f"# {pool:,} records have no label. Once somebody can answer, this asks about {k} of them in each round:",
+            *(f"# {line}" for line in _rule("ask", chosen, "annotate(by=ANNOTATOR)")),
         ]
     file.use("tilth", "Oracle", "annotate", "unlabeled", *([] if kind == "number" else ["margin"]))
     return [
-        "# A simulation: what is most useful to know is asked, and the hidden column answers.",
-        f'"ask": Rule(select={chosen}, do=annotate(by=Oracle({show(truth)}))),',
+        "# A simulation: questions are asked, and the hidden column answers.",
+        *_rule("ask", chosen, f"annotate(by=Oracle({show(truth)}))"),
     ]
 
 

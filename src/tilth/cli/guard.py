@@ -48,7 +48,7 @@ class Guarded(TyperGroup):
             ctx.exit(_broken(ctx, error, Code.USAGE))
         except TilthError as error:
             ctx.exit(_broken(ctx, error, Code.FAILED))
-        except (BrokenPipeError, SystemExit):
+        except BrokenPipeError:
             raise  # `tilth log | head` closes our output: the command line library ends quietly
         except Exception as error:
             told: Any = error

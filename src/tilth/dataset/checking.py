@@ -49,13 +49,14 @@ def _check_ids(view: View, changes: Changes) -> None:
 def _check_values(core: Core, view: View, table: pa.Table) -> None:
     op, field, new = (table[name].to_numpy() for name in ("op", "field", "new_num"))
     is_set = op == Op.SET
-    if not np.isin(op, list(Op)).all() or not np.isin(field[is_set], [f for f in Field if f != Field.NONE]).all():
+    named = (field[is_set] > Field.NONE) & (field[is_set] <= max(Field))
+    if not ((op >= 0) & (op <= max(Op))).all() or not named.all():
         raise UsageError("an event has an op that is none of Op, or sets a field that is none of Field; use `events`")
     weights = new[is_set & (field == Field.WEIGHT)]
     if not (np.isfinite(weights) & (weights >= 0)).all():
         raise UsageError(f"weights are finite numbers of 0 or more, got {weights.min()} to {weights.max()}")
     splits = new[is_set & (field == Field.SPLIT)]
-    if not np.isin(splits, range(len(SPLITS))).all():
+    if not ((splits >= 0) & (splits < len(SPLITS)) & (splits % 1 == 0)).all():
         raise UsageError(f"splits are positions in {SPLITS}, got {splits.min():g} to {splits.max():g}")
     content = is_set & (field == Field.PAYLOAD)
     if content.any():
@@ -70,17 +71,17 @@ def _check_values(core: Core, view: View, table: pa.Table) -> None:
             _json(text, "an answer")
     labels = is_set & (field == Field.LABEL)
     if labels.any():
-        _check_labels(core, new[labels], table["new_txt"].filter(pa.array(labels)).to_pylist())
+        _check_labels(core, new[labels], table["new_txt"].filter(pa.array(labels)))
 
 
-def _check_labels(core: Core, new: npt.NDArray[np.float64], texts: list[str | None]) -> None:
+def _check_labels(core: Core, new: npt.NDArray[np.float64], texts: pa.ChunkedArray) -> None:
     kind = core.schema.label
     if kind.kind == "classes":
-        _check_lists(core, texts)
-        rows = new[np.array([text is None for text in texts], bool)]
+        _check_lists(core, texts.unique().to_pylist())
+        rows = new[texts.is_null().to_numpy()]
         if not ((rows >= -1) & (rows % 1 == 0)).all() or (len(rows) and rows.max() >= core.store.labels.rows()):
             raise UsageError("labels of several classes are JSON lists in `new_txt`, or -1 in `new_num` for none")
-    elif any(text is not None for text in texts):
+    elif texts.null_count < len(texts):
         raise UsageError(f"labels of kind {kind.kind!r} are numbers in `new_num`; `new_txt` is for several classes")
     elif kind.kind == "class":
         _check_codes(core, new)

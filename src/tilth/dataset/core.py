@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tilth.dataset.log import Log, force
+from tilth.dataset.log import Commit, Log, force
 from tilth.dataset.schema import Schema
 from tilth.dataset.splits import key_hashes
 from tilth.dataset.store import Durability, Store
@@ -140,16 +140,27 @@ class Core:
         """Return (child, parent) for the records, living or removed, that derive from `ids`."""
         view = self.view(version)
         parent = self.store.column("parent", len(view))
-        if not self._derives(parent):
+        if not self.derived:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         child = np.flatnonzero(np.isin(parent, ids) & view.known & (parent >= 0))
         return child, parent[child]
 
-    def _derives(self, parent: npt.NDArray[np.int64]) -> bool:
-        return any(c.meta.get("derived") for c in self.log.commits) and bool((parent >= 0).any())
+    @property
+    def derived(self) -> bool:
+        """Whether any record derives from another."""
+        return any(c.meta.get("derived") for c in self.log.commits)
+
+    def advance(self, commit: Commit, events: pa.Table) -> None:
+        """Keep the view of a version that was just committed, if the one before is in memory: its events need no reading."""
+        before = self._views.get(commit.parent)
+        if before is not None:
+            self._views[commit.version] = self._onto(before, [commit], events)
 
     def _replay(self, start: View, version: int) -> View:
         todo = self.log.commits[start.version + 1 : version + 1]
+        return self._onto(start, todo, self.events(start.version, version, _APPLY))
+
+    def _onto(self, start: View, todo: Sequence[Commit], events: pa.Table) -> View:
         n = max((c.payload_start + c.n_added + c.n_revised for c in todo), default=0)
         none = np.empty(0)
         born = any(c.n_added for c in todo)
@@ -158,16 +169,15 @@ class Core:
             self.store.column("label0", n) if born and self.schema.label.kind != "classes" else none,
             self.store.column("split0", n) if born else none,
         )
-        table = self.events(start.version, version, _APPLY)
-        if table.num_rows:
-            ids = table["record_id"].to_numpy()
+        if events.num_rows:
+            ids = events["record_id"].to_numpy()
             if int(ids.max()) >= len(view) or int(ids.min()) < 0:
                 raise Damaged(
                     f"{self.path}: an event speaks of record {int(ids.max())} of {len(view)}; restore "
                     "events.lance from a backup"
                 )
-            view = view.applied(table)
-        return replace(view, version=version).frozen()
+            view = view.applied(events)
+        return replace(view, version=todo[-1].version).frozen()
 
     def _folder(self, version: int) -> Path:
         # by txn: branches that share a version share its checkpoint
@@ -182,6 +192,6 @@ class Core:
     def _load(self, version: int) -> View | None:
         try:
             return View.load(self._folder(version), self.schema.label)
-        except (OSError, ValueError):  # half-written by a power cut: a cache, so it is built again
+        except (OSError, ValueError, EOFError):  # half-written by a power cut: a cache, so it is built again
             shutil.rmtree(self._folder(version), ignore_errors=True)
             return None

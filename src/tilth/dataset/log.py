@@ -13,7 +13,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -76,15 +76,17 @@ def force(*paths: str | Path) -> None:
         list(threads.map(one, paths))  # raises what one of them raised
 
 
-def write_file(path: Path, text: str, *, sync: bool, replace: bool = True) -> None:
-    """Write a file that appears whole or not at all; with `replace=False` a taken name is a FileExistsError."""
+def write_file(path: Path, text: str, *, sync: bool, replace: bool = True, after: Sequence[str | Path] = ()) -> None:
+    """Write a file that appears whole or not at all; with `replace=False` a taken name is a FileExistsError.
+
+    With `sync`, it and the paths in `after` are on disk before it appears, and its name is before this returns.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.part")
     try:
         with part.open("w", encoding="utf-8") as file:
             file.write(text)
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
+        if sync:
+            force(part, *after)
         if replace:
             part.replace(path)
         else:
@@ -123,12 +125,15 @@ class Log:
             while (commit := self._next()) is not None:
                 self._take(commit)
 
-    def append(self, commit: Commit, *, sync: bool) -> bool:
-        """Add a version; False where another writer has taken its number first."""
+    def append(self, commit: Commit, *, sync: bool, after: Sequence[str | Path] = ()) -> bool:
+        """Add a version; False where another writer has taken its number first.
+
+        `after`: files and folders that, with `sync`, must be on disk before.
+        """
         with self._lock:
             text = json.dumps(asdict(commit), sort_keys=True)
             try:
-                write_file(self._path(commit.version), text, sync=sync, replace=False)
+                write_file(self._path(commit.version), text, sync=sync, replace=False, after=after)
             except FileExistsError:
                 self.refresh()
                 return False

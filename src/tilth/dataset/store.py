@@ -5,10 +5,10 @@ never read. Lance itself never forces anything to disk on a local file system, s
 acknowledged.
 """
 
-import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from filelock import FileLock, Timeout
+from lance.optimize import Compaction
 
 from tilth.changes import EVENT
 from tilth.dataset.log import force
@@ -34,7 +35,10 @@ _SMALL = 32
 """Small fragments that make a compaction worth it: a look-up by record opens each of them, 0.1 ms apiece."""
 _FULL = 1 << 18
 """Rows at which a fragment is left alone for ever: a row takes the longer to read the later it comes in one."""
-_HOUR = timedelta(hours=1)
+_MINUTE = timedelta(minutes=1)
+"""How long events and labels that were compacted stay for a reader or writer who is in the middle: it takes a second."""
+_MAGIC = b"LANC"
+"""How a manifest ends."""
 _TRIES = 5
 """How often a read starts anew because another process has replaced the files it was to read."""
 
@@ -73,33 +77,65 @@ class _Table:
         self._dataset: Any = None
         # Empty at first, though files may be there: a writer who did not care for power cuts may have left them.
         self._forced: set[str] = set()
+        self._known = False
+        self.changed = False
 
     def create(self) -> None:
         self._dataset = lance.write_dataset(
             self.schema.empty_table(), str(self.path), enable_stable_row_ids=True, data_storage_version=_FORMAT
         )
-        self._force()
+        if self.sync:
+            with self.forcing() as paths:
+                force(*paths)
 
     @property
     def dataset(self) -> Any:
         if self._dataset is None:
-            try:
-                self._dataset = lance.dataset(str(self.path))
-            except (ValueError, OSError) as why:
-                raise Damaged(f"{self.path} cannot be read as a Lance table ({why}); restore it from a backup") from why
+            self._dataset = self._opened(mend=True)
         return self._dataset
+
+    def _opened(self, *, mend: bool) -> Any:
+        try:
+            return lance.dataset(str(self.path))
+        except (ValueError, OSError) as why:
+            if mend and self._dropped_torn():
+                return self._opened(mend=False)
+            raise Damaged(f"{self.path} cannot be read as a Lance table ({why}); restore it from a backup") from why
+
+    def _dropped_torn(self) -> int:
+        """Remove the newest manifests that a power cut left unfinished, and return how many there were.
+
+        No version rests on them: what is acknowledged has its manifest on disk, and data is there before a manifest is.
+        """
+        torn = 0
+        for entry in sorted(_entries(self.path / "_versions"), key=lambda entry: entry.name):  # the newest comes first
+            if entry.name.endswith(".manifest"):
+                if Path(entry.path).read_bytes()[-len(_MAGIC) :] == _MAGIC:
+                    break
+                Path(entry.path).unlink(missing_ok=True)
+                torn += 1
+        return torn
 
     def rows(self) -> int:
         self.dataset.checkout_latest()
         return int(self._dataset.count_rows())
 
     def append(self, table: pa.Table, txn: int) -> int:
-        """Append rows and force them to disk; return the position of the first."""
+        """Append rows and return the position of the first; all but the data is left to force."""
         n = table.num_rows
-        self._dataset = lance.write_dataset(
-            table.cast(self.schema), str(self.path), mode="append", data_storage_version=_FORMAT
+        self.dataset.checkout_latest()
+        version, start = self._dataset.version, int(self._dataset.count_rows())
+        fragments = lance.fragment.write_fragments(
+            table.cast(self.schema), self._dataset, mode="append", data_storage_version=_FORMAT
         )
-        self._force()
+        if self.sync:
+            self._force_data()
+        self._dataset = lance.LanceDataset.commit(
+            self._dataset, lance.LanceOperation.Append(fragments), read_version=version
+        )
+        self.changed = True
+        if self._dataset.version == version + 1:
+            return start
         start = int(self._dataset.count_rows()) - n
         ends = self.take(np.array([start, start + n - 1]), [self.marker])[self.marker].to_pylist()
         if ends != [txn, txn]:
@@ -130,7 +166,7 @@ class _Table:
                 return reading(self._dataset)
             except (OSError, ValueError) as why:
                 # A handle opened long ago knows files that compactions have replaced since; rows keep their places.
-                if "not found" not in str(why).lower() or not left:
+                if not _gone(why) or not left:
                     raise
                 self._dataset.checkout_latest()
         raise AssertionError("the last try returns or raises")
@@ -163,12 +199,21 @@ class _Table:
 
     def scan(self, columns: Sequence[str], *, size: int, n: int) -> Iterator[pa.RecordBatch]:
         """Stream the first n rows."""
-        batches = self.look(lambda dataset: dataset.to_batches(columns=list(columns), batch_size=size), rows=n)
-        left = n
-        while left > 0:
-            batch = next(batches)
-            yield batch if batch.num_rows <= left else batch.slice(0, left)
-            left -= batch.num_rows
+        options: dict[str, Any] = {"columns": list(columns), "batch_size": size}
+        batches = self.look(lambda d: d.to_batches(**options), rows=n)
+        at, tries = 0, _TRIES
+        while at < n:
+            try:
+                batch = next(batches).slice(0, n - at)
+            except (OSError, ValueError) as why:
+                tries -= 1
+                if not _gone(why) or not tries:
+                    raise
+                self._dataset.checkout_latest()
+                batches = self._dataset.to_batches(**options, offset=at)
+                continue
+            at += batch.num_rows
+            yield batch
 
     def tidy(self) -> None:
         """Compact where small fragments have gathered, or leave that to whoever is doing it at this moment."""
@@ -176,29 +221,43 @@ class _Table:
         if small < _SMALL:
             return
         # Nothing depends on it: where it fails (no space, another process was first), the next commit tries again.
-        with contextlib.suppress(OSError, Timeout):
-            self.compact(target=_FULL, older_than=_HOUR, wait=0)
+        with suppress(OSError, Timeout):
+            self.compact(target=_FULL, older_than=_MINUTE, wait=0)
 
     def compact(self, *, target: int, older_than: timedelta, wait: float = -1) -> None:
-        """Rewrite small fragments as larger ones, in order; files that a reader may have open stay for `older_than`."""
+        """Rewrite small fragments as larger ones, in order; files that a reader may have open stay for `older_than`.
+
+        It is forced to disk whatever the durability: what it replaces may have been.
+        """
         with FileLock(self.path.with_suffix(".lock"), timeout=wait):
             self.dataset.checkout_latest()
-            self._dataset.optimize.compact_files(target_rows_per_fragment=target)
+            plan = Compaction.plan(self._dataset, {"target_rows_per_fragment": target})
+            done = [task.execute(self._dataset) for task in plan.tasks]
+            self._force_data()
+            if done:
+                Compaction.commit(self._dataset, done)
             self._dataset.checkout_latest()
-            self._force()
+            with self.forcing() as paths:
+                force(*paths)
             self._dataset.cleanup_old_versions(older_than=older_than)
 
-    def _files(self) -> set[str]:
-        return {entry.path for sub in ("data", "_versions", "_transactions") for entry in _entries(self.path / sub)}
+    @contextmanager
+    def forcing(self) -> Generator[list[str | Path]]:
+        """Yield the files that are new since the last look, and their folders; they count as forced if all goes well."""
+        folders = [self.path / sub for sub in ("data", "_versions", "_transactions")]
+        files = {entry.path for folder in folders for entry in _entries(folder)}
+        yield [*(files - self._forced), *folders, *([] if self._known else [self.path, self.path.parent])]
+        self._forced, self._known, self.changed = files, True, False
 
-    def _force(self) -> None:
-        """Force the files that are new since the last look to disk, and the folders that name them."""
-        if not self.sync:
-            return
-        files = self._files()
-        new = files - self._forced  # what another process has cleaned up meanwhile is left out
-        force(*new, *{Path(path).parent for path in new}, *([] if self._forced else [self.path, self.path.parent]))
-        self._forced = files
+    def _force_data(self) -> None:
+        """Force data before the manifest that names it is written: one that can be read has all its data."""
+        new = {entry.path for entry in _entries(self.path / "data")} - self._forced
+        force(*new, self.path / "data")
+        self._forced |= new
+
+
+def _gone(why: Exception) -> bool:
+    return "not found" in str(why).lower()
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -229,6 +288,13 @@ class Store:
         for table in (self.payload, self.events, self.labels):
             table.create()
 
+    @contextmanager
+    def forcing(self) -> Generator[list[str | Path]]:
+        """Yield what has to be on disk before a commit that rests on it is acknowledged."""
+        with ExitStack() as stack:
+            tables = [table for table in (self.payload, self.events, self.labels) if table.changed and self.sync]
+            yield [path for table in tables for path in stack.enter_context(table.forcing())]
+
     def append_payload(self, table: pa.Table, txn: int) -> int:
         """Append payload rows; return the position of the first."""
         return self.payload.append(table, txn)
@@ -250,10 +316,10 @@ class Store:
     def compact(self, *, older_than: timedelta) -> None:
         """Make one large fragment of many small ones; files that a reader may have open stay for `older_than`.
 
-        Events and labels are read in one go, so that an hour is ample for them.
+        Events and labels are read in one go: those of them that it replaces go after a minute.
         """
-        self.events.compact(target=_FULL, older_than=min(older_than, _HOUR))
-        self.labels.compact(target=_FULL, older_than=min(older_than, _HOUR))
+        self.events.compact(target=_FULL, older_than=min(older_than, _MINUTE))
+        self.labels.compact(target=_FULL, older_than=min(older_than, _MINUTE))
         self.payload.compact(target=1 << 20, older_than=older_than)
 
     def events_of(self, record: int) -> pa.Table:

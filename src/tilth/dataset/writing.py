@@ -84,9 +84,13 @@ def _commit(
             return log.commits[head]
         said = dict(meta) | ({"conflicts": skipped} if skipped else {})
         txn = secrets.randbits(62) | 1
-        commit = _append(core, todo, Commit(head + 1, key, txn, head, time.time(), meta=said, **about), follow=follow)
+        bare = Commit(head + 1, key, txn, head, time.time(), meta=said, **about)
+        commit, table = _append(core, todo, bare, follow=follow)
         core.force()
-        if log.append(commit, sync=core.store.sync):
+        with core.store.forcing() as paths:
+            made = log.append(commit, sync=core.store.sync, after=paths)
+        if made:
+            core.advance(commit, table)
             return commit
         # another writer was first: what was appended stays unread, and the changes are checked against the new head
 
@@ -129,8 +133,8 @@ def _rebase(core: Core, changes: Changes, base: int, head: int, on_conflict: str
     return Changes(events_left, added, left), len(lost)
 
 
-def _append(core: Core, changes: Changes, commit: Commit, *, follow: bool) -> Commit:
-    """Append payload, labels and events under the commit's txn; return the commit with its blocks filled in."""
+def _append(core: Core, changes: Changes, commit: Commit, *, follow: bool) -> tuple[Commit, pa.Table]:
+    """Append payload, labels and events under the commit's txn; return the commit, its blocks filled in, and events."""
     store, head = core.store, commit.parent
     view = core.view(head) if head >= 0 else View.empty(core.schema.label)
     check(core, view, changes)
@@ -159,7 +163,7 @@ def _append(core: Core, changes: Changes, commit: Commit, *, follow: bool) -> Co
     table = _with_old(table, view)
     at = store.append_events(table, commit.txn) if table.num_rows else 0
     derived = bool((_parents(added) >= 0).any())
-    return replace(
+    commit = replace(
         commit,
         events_start=at,
         n_events=table.num_rows,
@@ -168,6 +172,7 @@ def _append(core: Core, changes: Changes, commit: Commit, *, follow: bool) -> Co
         n_revised=n_revised,
         meta={**commit.meta, **({"derived": True} if derived else {})},
     )
+    return commit, table
 
 
 def _added(core: Core, changes: Changes, head: int) -> tuple[pa.Table | None, Ids, Ids]:
