@@ -507,7 +507,7 @@ def test_a_run_whose_process_is_gone_rests_and_goes_on(project: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_leaves_everything_safe_and_says_how_to_go_on(project: Path) -> None:
     file = project / "workflow.py"
-    slow = "RandomForestClassifier(n_estimators=1500)"
+    slow = "RandomForestClassifier(n_estimators=300)"
     text = file.read_text().replace("LogisticRegression(max_iter=1000)", slow)
     file.write_text(
         text.replace("sklearn.linear_model import LogisticRegression", "sklearn.ensemble import RandomForestClassifier")

@@ -173,7 +173,7 @@ async def loop(given: Workflow, ctx: Context) -> Outcome:
         this = Round(r, version, model, found["metrics"], found["test"], found["labels_spent"], found["cost"])
         ctx.tell({"what": "evaluated", "round": r, "version": version, **found})
         if found["done"]:
-            return Outcome(version, model, (*rounds, this), f"done: {found['why']}", found)
+            return Outcome(version, model, (*rounds, this), found["why"], found)
         did: dict[str, dict[str, Any]] = {}
         base = (version, model)
         for name, rule in workflow.rules.items():

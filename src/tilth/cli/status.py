@@ -115,11 +115,7 @@ def _said(run: dict[str, Any] | None) -> Iterator[str]:
     if run is None:
         return
     ago = duration(max(0.0, time.time() - run["at"]))
-    why = (
-        f": {clean(run['why'].removeprefix('done: '), lines=True)}"
-        if run["why"] and run["state"] in ("waiting", "failed", "done")
-        else ""
-    )
+    why = f": {clean(run['why'], lines=True)}" if run["why"] and run["state"] in ("waiting", "failed", "done") else ""
     yield f"{run['run']} {_SAYS.get(run['state'], run['state'])}{why}"
     scores = ", ".join(
         f"{clean(name)} {number(value)} (test {number(run['test'].get(name))})"

@@ -151,7 +151,7 @@ class Core:
         return any(c.meta.get("derived") for c in self.log.commits)
 
     def advance(self, commit: Commit, events: pa.Table) -> None:
-        """Keep the view of a version that was just committed, if the one before is in memory: its events need no reading."""
+        """Keep the view of a version that was just committed, if the one before is there: nothing has to be read."""
         before = self._views.get(commit.parent)
         if before is not None:
             self._views[commit.version] = self._onto(before, [commit], events)

@@ -1,8 +1,6 @@
 """How a dataset comes into being: in a hidden folder beside its place, which gets its name when all is there."""
 
-import fcntl
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Generator
@@ -12,6 +10,7 @@ from pathlib import Path
 from tilth.changes import Changes
 from tilth.dataset.arrivals import note_rejected
 from tilth.dataset.core import Core
+from tilth.dataset.locking import locked
 from tilth.dataset.log import force, write_file
 from tilth.dataset.readers import Imported
 from tilth.dataset.schema import Schema
@@ -64,27 +63,14 @@ def _hidden(path: Path) -> Generator[Path]:
     start = f".{path.name}."
     for left in list(path.parent.iterdir()):
         if left.name.startswith(start) and left.name.endswith(".part"):
-            with _locked(left, fcntl.LOCK_NB) as free:
+            with locked(left, wait=False) as free:
                 if free:
                     shutil.rmtree(left, ignore_errors=True)
     new = path.with_name(f"{start}{secrets.token_hex(4)}.new")
     new.mkdir()
-    with _locked(new):  # before it has the name that others clear away
+    with locked(new):  # before it has the name that others clear away
         part = new.rename(new.with_suffix(".part"))
         try:
             yield part
         finally:
             shutil.rmtree(part, ignore_errors=True)
-
-
-@contextmanager
-def _locked(folder: Path, how: int = 0) -> Generator[bool]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | how)
-    except BlockingIOError:
-        yield False
-    else:
-        yield True
-    finally:
-        os.close(handle)

@@ -7,7 +7,7 @@ acknowledged.
 
 import os
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -17,10 +17,10 @@ import lance
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from filelock import FileLock, Timeout
 from lance.optimize import Compaction
 
 from tilth.changes import EVENT
+from tilth.dataset.locking import locked
 from tilth.dataset.log import force
 from tilth.dataset.schema import Schema
 from tilth.errors import Damaged, UsageError, did_you_mean
@@ -35,8 +35,8 @@ _SMALL = 32
 """Small fragments that make a compaction worth it: a look-up by record opens each of them, 0.1 ms apiece."""
 _FULL = 1 << 18
 """Rows at which a fragment is left alone for ever: a row takes the longer to read the later it comes in one."""
-_MINUTE = timedelta(minutes=1)
-"""How long events and labels that were compacted stay for a reader or writer who is in the middle: it takes a second."""
+_LEFT = timedelta(seconds=5)
+"""How long files of events and labels that were compacted stay; who was about to read one starts anew."""
 _MAGIC = b"LANC"
 """How a manifest ends."""
 _TRIES = 5
@@ -74,6 +74,7 @@ class _Table:
         self.schema = schema
         self.marker = marker
         self.sync = sync
+        self._compacting, self._appending = path.with_suffix(".compacting"), path.with_suffix(".appending")
         self._dataset: Any = None
         # Empty at first, though files may be there: a writer who did not care for power cuts may have left them.
         self._forced: set[str] = set()
@@ -124,15 +125,16 @@ class _Table:
         """Append rows and return the position of the first; all but the data is left to force."""
         n = table.num_rows
         self.dataset.checkout_latest()
-        version, start = self._dataset.version, int(self._dataset.count_rows())
-        fragments = lance.fragment.write_fragments(
-            table.cast(self.schema), self._dataset, mode="append", data_storage_version=_FORMAT
-        )
-        if self.sync:
-            self._force_data()
-        self._dataset = lance.LanceDataset.commit(
-            self._dataset, lance.LanceOperation.Append(fragments), read_version=version
-        )
+        with locked(self._appending, shared=True):  # nobody removes the version on which this rests
+            version, start = self._dataset.version, int(self._dataset.count_rows())
+            fragments = lance.fragment.write_fragments(
+                table.cast(self.schema), self._dataset, mode="append", data_storage_version=_FORMAT
+            )
+            if self.sync:
+                self._force_data(file.path for fragment in fragments for file in fragment.files)
+            self._dataset = lance.LanceDataset.commit(
+                self._dataset, lance.LanceOperation.Append(fragments), read_version=version
+            )
         self.changed = True
         if self._dataset.version == version + 1:
             return start
@@ -220,38 +222,41 @@ class _Table:
         small = sum(f.count_rows() < _FULL for f in self.dataset.get_fragments())
         if small < _SMALL:
             return
-        # Nothing depends on it: where it fails (no space, another process was first), the next commit tries again.
-        with suppress(OSError, Timeout):
-            self.compact(target=_FULL, older_than=_MINUTE, wait=0)
+        with suppress(OSError):  # nothing depends on it: where there is no space, the next commit tries again
+            self.compact(target=_FULL, older_than=_LEFT, wait=False)
 
-    def compact(self, *, target: int, older_than: timedelta, wait: float = -1) -> None:
+    def compact(self, *, target: int, older_than: timedelta, wait: bool = True) -> None:
         """Rewrite small fragments as larger ones, in order; files that a reader may have open stay for `older_than`.
 
         It is forced to disk whatever the durability: what it replaces may have been.
         """
-        with FileLock(self.path.with_suffix(".lock"), timeout=wait):
+        with locked(self._compacting, wait=wait) as mine:
+            if not mine:
+                return
             self.dataset.checkout_latest()
             plan = Compaction.plan(self._dataset, {"target_rows_per_fragment": target})
             done = [task.execute(self._dataset) for task in plan.tasks]
-            self._force_data()
+            self._force_data(entry.name for entry in _entries(self.path / "data"))
             if done:
                 Compaction.commit(self._dataset, done)
             self._dataset.checkout_latest()
             with self.forcing() as paths:
                 force(*paths)
-            self._dataset.cleanup_old_versions(older_than=older_than)
+            with locked(self._appending, wait=wait) as idle:
+                if idle:
+                    self._dataset.cleanup_old_versions(older_than=older_than)
 
     @contextmanager
     def forcing(self) -> Generator[list[str | Path]]:
-        """Yield the files that are new since the last look, and their folders; they count as forced if all goes well."""
+        """Yield the files that are new since the last look, and their folders; they count as forced in the end."""
         folders = [self.path / sub for sub in ("data", "_versions", "_transactions")]
         files = {entry.path for folder in folders for entry in _entries(folder)}
         yield [*(files - self._forced), *folders, *([] if self._known else [self.path, self.path.parent])]
         self._forced, self._known, self.changed = files, True, False
 
-    def _force_data(self) -> None:
+    def _force_data(self, names: Iterable[str]) -> None:
         """Force data before the manifest that names it is written: one that can be read has all its data."""
-        new = {entry.path for entry in _entries(self.path / "data")} - self._forced
+        new = {str(self.path / "data" / name) for name in names} - self._forced
         force(*new, self.path / "data")
         self._forced |= new
 
@@ -316,10 +321,10 @@ class Store:
     def compact(self, *, older_than: timedelta) -> None:
         """Make one large fragment of many small ones; files that a reader may have open stay for `older_than`.
 
-        Events and labels are read in one go: those of them that it replaces go after a minute.
+        Events and labels are read in one go: those of them that it replaces go sooner.
         """
-        self.events.compact(target=_FULL, older_than=min(older_than, _MINUTE))
-        self.labels.compact(target=_FULL, older_than=min(older_than, _MINUTE))
+        self.events.compact(target=_FULL, older_than=min(older_than, _LEFT))
+        self.labels.compact(target=_FULL, older_than=min(older_than, _LEFT))
         self.payload.compact(target=1 << 20, older_than=older_than)
 
     def events_of(self, record: int) -> pa.Table:

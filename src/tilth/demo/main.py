@@ -12,7 +12,7 @@ from tilth.dataset import Dataset
 from tilth.demo.arms import Tuned, base_model, clean_score, data_arm, random_score, split_arrays, tune
 from tilth.demo.data import NOISE, SHARE, digits
 from tilth.demo.page import write_page, write_picture
-from tilth.demo.result import ARMS, Seed, interval, verdict
+from tilth.demo.result import ARMS, Seed, shown, verdict
 from tilth.errors import Exists
 from tilth.runs import Run
 
@@ -85,7 +85,7 @@ def _introduce(console: Console, dataset: Dataset, seeds: int) -> None:
         "     is least sure, and takes back what does not help on valid. An oracle",
         "     answers; each answer is counted.",
         "  B  tunes only the model: five families, Optuna, the same wall time.",
-        f"  {seeds} seeds.",
+        f"  {seeds} {'seed' if seeds == 1 else 'seeds'}.",
     ):
         console.print(line, highlight=False)
 
@@ -141,10 +141,15 @@ def _line(seed: Seed) -> str:
 
 
 def _table(console: Console, done: list[Seed]) -> None:
-    console.print(f"\n[bold]Test accuracy, mean and 95 % interval over {len(done)} seeds[/bold]")
+    console.print(
+        f"\n[bold]Test accuracy, mean and 95 % interval over {len(done)} {'seed' if len(done) == 1 else 'seeds'}[/bold]"
+    )
     for arm, what in ARMS.items():
-        mean, half = interval([s.scores[arm] for s in done])
-        console.print(f"  {what:28} {mean:.3f} ± {half:.3f}   {_spent(arm, done)}", highlight=False, soft_wrap=True)
+        console.print(
+            f"  {what:28} {shown([s.scores[arm] for s in done]):13}   {_spent(arm, done)}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _spent(arm: str, done: list[Seed]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment
 
-from tilth.demo.result import ARMS, Seed, interval, verdict
+from tilth.demo.result import ARMS, Seed, interval, shown, verdict
 from tilth.errors import MissingExtra
 from tilth.runs import Run
 
@@ -107,7 +107,7 @@ def write_page(path: Path, picture: Path, done: Sequence[Seed], runs: Sequence[R
     arms = [
         {
             "what": what,
-            "mean": "{:.3f} ± {:.3f}".format(*interval([s.scores[arm] for s in done])),
+            "mean": shown([s.scores[arm] for s in done]),
             "scores": [f"{s.scores[arm]:.3f}" for s in done],
         }
         for arm, what in ARMS.items()

@@ -8,7 +8,7 @@ from scipy.stats import t as student
 
 from tilth.demo.arms import Tuned
 
-__all__ = ["ARMS", "Seed", "interval", "verdict"]
+__all__ = ["ARMS", "Seed", "interval", "shown", "verdict"]
 
 ARMS: Mapping[str, str] = {
     "start": "data and model as they are",
@@ -41,12 +41,22 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return mean, float(student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
+def shown(values: Sequence[float], *, signed: bool = False) -> str:
+    """Return the mean with its interval, which a single value has not.
+
+    >>> shown([0.5])
+    '0.500'
+    """
+    mean, half = interval(values)
+    number, spread = (f"{mean:+.1f}", f"{half:.1f}") if signed else (f"{mean:.3f}", f"{half:.3f}")
+    return f"{number} ± {spread}" if np.isfinite(half) else number
+
+
 def verdict(done: Sequence[Seed]) -> list[str]:
     """Return in sentences what the paired differences show, the cases where tuning wins included."""
 
     def paired(a: str, b: str) -> str:
-        mean, half = interval([s.scores[a] - s.scores[b] for s in done])
-        return f"{100 * mean:+.1f} ± {100 * half:.1f} points"
+        return f"{shown([100 * (s.scores[a] - s.scores[b]) for s in done], signed=True)} points"
 
     return [
         f"Work on the data: {paired('data', 'start')}; work on the model in the same time: {paired('model', 'start')}.",

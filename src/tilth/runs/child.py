@@ -7,8 +7,10 @@ parent is gone.
 
 import json
 import os
+import queue
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from pathlib import Path
@@ -43,7 +45,10 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a model prints must not be taken for an answer
     warnings.simplefilter("default")
-    for line in sys.stdin:
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(lines,), daemon=True).start()
+    while True:
+        line = lines.get()
         try:
             answer = {"ok": serve(json.loads(line))}
         except TilthError as error:
@@ -52,6 +57,13 @@ def main() -> None:
             answer = {"error": f"{type(error).__name__}: {error}", "kind": "", "trace": traceback.format_exc()}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def _read(lines: queue.SimpleQueue[str]) -> None:
+    """Pass requests on; when the parent is gone, end at once, in the middle of a training too: outputs appear whole."""
+    for line in sys.stdin:
+        lines.put(line)
+    os._exit(0)
 
 
 if __name__ == "__main__":

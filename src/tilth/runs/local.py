@@ -146,6 +146,9 @@ class _Local:
         began = time.perf_counter()
         try:
             result = await asyncio.to_thread(call)
+        except asyncio.CancelledError:
+            self._trainer.stop()  # or the end would wait for the training's
+            raise
         except TilthError as error:
             raise RunFailed(f"step {key} of {self.run} failed: {error}") from error
         except Exception as error:

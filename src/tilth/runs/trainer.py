@@ -23,6 +23,10 @@ class Trainer(Protocol):
         """Train; RunFailed where that cannot be done."""
         ...
 
+    def stop(self) -> None:
+        """Break off a training that another thread waits for."""
+        ...
+
     def close(self) -> None:
         """Let go of processes."""
         ...
@@ -42,6 +46,9 @@ class Inline:
             keep=keep,
         )
 
+    def stop(self) -> None:
+        """Do nothing: a training in this process ends when it ends."""
+
     def close(self) -> None:
         """Nothing to let go of."""
 
@@ -53,6 +60,7 @@ class Child:
         self.source = source
         self._child: tuple[subprocess.Popen[str], IO[str], IO[str]] | None = None
         self._death: int | None = None
+        self._stopped = False
 
     def train(self, workflow: Workflow, version: int, *, needs: frozenset[str], keep: bool) -> dict[str, Any]:
         """Send the request and wait for the answer; a child that dies is replaced once."""
@@ -67,7 +75,9 @@ class Child:
             "seed": workflow.seed,
             "keep": keep,
         }
-        answer = self._ask(request) or self._ask(request)
+        answer = self._ask(request) or (None if self._stopped else self._ask(request))
+        if answer is None and self._stopped:
+            raise RunFailed(f"training on version {version} was stopped; run again to go on")
         if answer is None:
             code = self._child[0].wait() if self._child is not None else self._death
             died = f" (signal {-code})" if code is not None and code < 0 else f" (exit code {code})"
@@ -80,6 +90,12 @@ class Child:
             where = f"\n{answer['trace']}" if answer.get("trace") else ""
             raise RunFailed(f"training on version {version} failed: {answer['error']}{where}")
         return answer["ok"]
+
+    def stop(self) -> None:
+        """Kill the child, so that whoever waits for its answer goes on; no other takes its place."""
+        self._stopped = True
+        if self._child is not None:
+            self._child[0].kill()
 
     def close(self) -> None:
         """Kill the child; a half-written output is never taken for a whole one."""
