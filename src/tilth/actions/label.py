@@ -1,7 +1,6 @@
 """Actions on labels: ask for them, or set them by what the model says."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -95,11 +94,6 @@ class Annotate(Action, tag="annotate"):
 
     def propose(self, chosen: Chosen, state: State) -> Question:
         return _question(self.by, self.votes, chosen, state, verified_only=False)
-
-    @classmethod
-    def restore(cls, data: Mapping[str, Any]) -> "Annotate":
-        """Rebuild it from JSON."""
-        return cls(data["by"], data["votes"])
 
     def __repr__(self) -> str:
         return f"annotate(by={self.by!r}{f', votes={self.votes}' if self.votes != 1 else ''})"
