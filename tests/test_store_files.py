@@ -3,6 +3,7 @@
 import json
 import pickle  # noqa: TID251 (what a data loader does with a dataset that it hands to its workers)
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -202,3 +203,47 @@ def test_many_commits_of_new_records_stay_readable(pets: Dataset) -> None:
     assert pets.features(pets.ids([f"q{i}" for i in range(40)]))["note"].to_pylist() == ["made"] * 40
     again = Dataset.open(pets.path)
     assert [len(again.at(v)) for v in (0, 20, 40)] == [6, 26, 46]
+
+
+def test_compaction_moves_no_row_whatever_the_sizes_of_the_commits(tmp_path: Path) -> None:
+    n = 280_000  # more than what is left alone by compactions
+    source = {"x": np.arange(float(n)), "y": np.zeros(n)}
+    ds = Dataset.create(tmp_path / "d", source, label="y", label_kind="number", durability="process")
+    rng = np.random.default_rng(0)
+
+    def commit(k: int) -> None:
+        ids = rng.choice(n, k, replace=False)
+        ds.commit(Changes(events(Op.SET, ids, field=Field.LABEL, num=rng.random(k))))
+
+    for k in (5, 5, n - 10, 5, 5, n - 10, *[5] * 33, 5):  # the last but one stops to compact
+        commit(k)
+    before = [ds.at(v).view.label.sum() for v in range(ds.version + 1)]
+    past = ds.history(7)
+    for _ in range(2):
+        shutil.rmtree(ds.path / "checkpoints", ignore_errors=True)
+        again = Dataset.open(ds.path)
+        assert [again.at(v).view.label.sum() for v in range(ds.version + 1)] == before
+        assert again.history(7) == past
+        ds.compact(older_than=timedelta(0))
+
+
+def test_threads_share_a_dataset(pets: Dataset) -> None:
+    pets.compact()
+    digests = [pets.digest()]
+
+    def read(_: int) -> bool:
+        version = pets.version
+        at = pets.at(version)
+        return all(at.digest() == digests[version] for _ in range(20)) and len(pets.at(0)) == 6
+
+    with ThreadPoolExecutor(4) as threads:
+        for i in range(40):
+            reading = [threads.submit(read, i) for _ in range(3)]
+            assert all(future.result() for future in reading)
+            reading = [threads.submit(len, pets.at(v).log()) for v in range(pets.version + 1)]
+            pets.commit(label(pets, ["p1"], ["cat", "dog"][i % 2]))
+            assert [future.result() for future in reading] == list(range(1, pets.version + 1))
+            digests.append(pets.digest())
+        writing = [threads.submit(pets.commit, label(pets, [f"p{i % 5}"], "cat"), key=f"k{i}") for i in range(20)]
+        assert sorted(future.result().version for future in writing) == list(range(41, 61))
+    assert [c.version for c in Dataset.open(pets.path).log()] == list(range(61))

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tilth.dataset.log import Commit, Log, force
+from tilth.dataset.disk import force
+from tilth.dataset.log import Commit, Log
 from tilth.dataset.schema import Schema
 from tilth.dataset.splits import key_hashes
 from tilth.dataset.store import Durability, Store
@@ -140,15 +141,10 @@ class Core:
         """Return (child, parent) for the records, living or removed, that derive from `ids`."""
         view = self.view(version)
         parent = self.store.column("parent", len(view))
-        if not self.derived:
+        if not self.log.derived:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         child = np.flatnonzero(np.isin(parent, ids) & view.known & (parent >= 0))
         return child, parent[child]
-
-    @property
-    def derived(self) -> bool:
-        """Whether any record derives from another."""
-        return any(c.meta.get("derived") for c in self.log.commits)
 
     def advance(self, commit: Commit, events: pa.Table) -> None:
         """Keep the view of a version that was just committed, if the one before is there: nothing has to be read."""

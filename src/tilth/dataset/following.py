@@ -19,7 +19,7 @@ def with_followers(core: Core, table: pa.Table, head: int, *, revived: Ids, new:
     What the events say themselves of a derived record stands. Removed records follow a label too: whoever brings them
     back, they fit their source. `revived`, `new` (ids, parents): records that the same commit brings back and adds.
     """
-    if not core.derived and not (new[1] >= 0).any():
+    if not core.log.derived and not (new[1] >= 0).any():
         return table
     while (more := _followers(core, table, head, revived, new)) is not None:  # and theirs follow them
         table = pa.concat_tables([table, more])

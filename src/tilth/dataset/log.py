@@ -6,24 +6,20 @@ given its name by `link(2)`, which fails where that name is taken: of two writer
 and flat.
 """
 
-import contextlib
 import json
 import os
 import secrets
 import shutil
 import threading
-import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tilth.dataset.disk import force, write_file
 from tilth.errors import Damaged, Exists, NotFound, UsageError, did_you_mean
 
-__all__ = ["Commit", "Log", "branches", "force", "write_file"]
-
-_AT_ONCE = 16
+__all__ = ["Commit", "Log", "branches"]
 
 
 @dataclass(frozen=True)
@@ -54,49 +50,6 @@ class Commit:
     meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def force(*paths: str | Path) -> None:
-    """Force files (their bytes) and folders (their list of names) to disk; what has gone meanwhile is left out.
-
-    All at once: the file system's journal then serves them together (six one by one took 20 ms where this took 1).
-    """
-
-    def one(path: str | Path) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-
-    if len(paths) < 2:
-        for path in paths:
-            one(path)
-        return
-    with ThreadPoolExecutor(max_workers=min(len(paths), _AT_ONCE)) as threads:
-        list(threads.map(one, paths))  # raises what one of them raised
-
-
-def write_file(path: Path, text: str, *, sync: bool, replace: bool = True, after: Sequence[str | Path] = ()) -> None:
-    """Write a file that appears whole or not at all; with `replace=False` a taken name is a FileExistsError.
-
-    With `sync`, it and the paths in `after` are on disk before it appears, and its name is before this returns.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-        if sync:
-            force(part, *after)
-        if replace:
-            part.replace(path)
-        else:
-            os.link(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    if sync:
-        force(path.parent)
-
-
 class Log:
     """The versions of one branch, kept in memory and read on as others add to it."""
 
@@ -108,6 +61,7 @@ class Log:
         self.commits: list[Commit] = []
         self.keys: dict[str, int] = {}
         self.txns: dict[int, int] = {}
+        self.derived = False
         self._lock = threading.RLock()
         last = max((entry.name for entry in os.scandir(self.folder) if not entry.name.startswith(".")), default="")
         self.refresh()
@@ -197,6 +151,7 @@ class Log:
         self.commits.append(commit)
         self.keys[commit.key] = commit.version
         self.txns[commit.txn] = commit.version
+        self.derived |= bool(commit.meta.get("derived"))
 
 
 def branches(folder: Path) -> list[str]:

@@ -10,8 +10,7 @@ from pathlib import Path
 from tilth.changes import Changes
 from tilth.dataset.arrivals import note_rejected
 from tilth.dataset.core import Core
-from tilth.dataset.locking import locked
-from tilth.dataset.log import force, write_file
+from tilth.dataset.disk import force, locked, space, write_file
 from tilth.dataset.readers import Imported
 from tilth.dataset.schema import Schema
 from tilth.dataset.store import Durability
@@ -34,7 +33,7 @@ def make(
     sync = durability == "power"
     new_folders = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _hidden(path) as part:
+    with space(path), _hidden(path) as part:
         (part / "commits" / "main").mkdir(parents=True)
         about = {"format": 1, "schema": schema.to_json()}
         write_file(part / "tilth.json", json.dumps(about, indent=1), sync=sync)

@@ -20,8 +20,7 @@ import pyarrow as pa
 from lance.optimize import Compaction
 
 from tilth.changes import EVENT
-from tilth.dataset.locking import locked
-from tilth.dataset.log import force
+from tilth.dataset.disk import force, locked, space
 from tilth.dataset.schema import Schema
 from tilth.errors import Damaged, UsageError, did_you_mean
 
@@ -74,11 +73,11 @@ class _Table:
         self.schema = schema
         self.marker = marker
         self.sync = sync
-        self._compacting, self._appending = path.with_suffix(".compacting"), path.with_suffix(".appending")
+        self._lock = path.with_suffix(".lock")
         self._dataset: Any = None
         # Empty at first, though files may be there: a writer who did not care for power cuts may have left them.
         self._forced: set[str] = set()
-        self._known = False
+        self.known = False
         self.changed = False
 
     def create(self) -> None:
@@ -124,19 +123,18 @@ class _Table:
     def append(self, table: pa.Table, txn: int) -> int:
         """Append rows and return the position of the first; all but the data is left to force."""
         n = table.num_rows
-        self.dataset.checkout_latest()
-        with locked(self._appending, shared=True):  # nobody removes the version on which this rests
-            version, start = self._dataset.version, int(self._dataset.count_rows())
+        with self._sweeping(), locked(self._lock, shared=True):  # nobody compacts meanwhile: that would move rows
+            self.dataset.checkout_latest()
+            before, start = self._dataset, int(self._dataset.count_rows())
             fragments = lance.fragment.write_fragments(
-                table.cast(self.schema), self._dataset, mode="append", data_storage_version=_FORMAT
+                table.cast(self.schema), before, mode="append", data_storage_version=_FORMAT
             )
             if self.sync:
                 self._force_data(file.path for fragment in fragments for file in fragment.files)
-            self._dataset = lance.LanceDataset.commit(
-                self._dataset, lance.LanceOperation.Append(fragments), read_version=version
-            )
+            append = lance.LanceOperation.Append(fragments)
+            self._dataset = lance.LanceDataset.commit(before, append, read_version=before.version)
         self.changed = True
-        if self._dataset.version == version + 1:
+        if self._dataset.version == before.version + 1:
             return start
         start = int(self._dataset.count_rows()) - n
         ends = self.take(np.array([start, start + n - 1]), [self.marker])[self.marker].to_pylist()
@@ -218,41 +216,69 @@ class _Table:
             yield batch
 
     def tidy(self) -> None:
-        """Compact where small fragments have gathered, or leave that to whoever is doing it at this moment."""
-        small = sum(f.count_rows() < _FULL for f in self.dataset.get_fragments())
-        if small < _SMALL:
+        """Compact the end of the table where small fragments have gathered there."""
+        if self._small() < _SMALL:
             return
         with suppress(OSError):  # nothing depends on it: where there is no space, the next commit tries again
-            self.compact(target=_FULL, older_than=_LEFT, wait=False)
+            self.compact(target=_FULL, older_than=_LEFT, least=_SMALL)
 
-    def compact(self, *, target: int, older_than: timedelta, wait: bool = True) -> None:
+    def compact(self, *, target: int, older_than: timedelta, least: int = 0) -> None:
         """Rewrite small fragments as larger ones, in order; files that a reader may have open stay for `older_than`.
 
-        It is forced to disk whatever the durability: what it replaces may have been.
+        Writers wait for it: Lance puts what it rewrites behind all that is there when it is done, so only the end of
+        the table can be rewritten without moving rows. What others have compacted meanwhile to fewer small fragments
+        than `least` is left. It is forced to disk whatever the durability: what it replaces may have been.
         """
-        with locked(self._compacting, wait=wait) as mine:
-            if not mine:
-                return
+        with self._sweeping(), locked(self._lock):
             self.dataset.checkout_latest()
-            plan = Compaction.plan(self._dataset, {"target_rows_per_fragment": target})
-            done = [task.execute(self._dataset) for task in plan.tasks]
+            if self._small() < least:
+                return
+            done = [task.execute(self._dataset) for task in self._end(target)]
             self._force_data(entry.name for entry in _entries(self.path / "data"))
             if done:
                 Compaction.commit(self._dataset, done)
             self._dataset.checkout_latest()
             with self.forcing() as paths:
                 force(*paths)
-            with locked(self._appending, wait=wait) as idle:
-                if idle:
-                    self._dataset.cleanup_old_versions(older_than=older_than)
+            self._clean(older_than)
+
+    @contextmanager
+    def _sweeping(self) -> Generator[None]:
+        """Remove what a write that failed has left, most of all where it failed for want of space."""
+        try:
+            yield
+        except OSError:
+            with suppress(OSError), locked(self._lock):
+                self._clean(_LEFT)
+            raise
+
+    def _clean(self, older_than: timedelta) -> None:
+        # Under the lock nobody is writing: a file that no manifest names is what a failed or killed writer left.
+        self._dataset.cleanup_old_versions(older_than=older_than, delete_unverified=True)
+
+    def _small(self) -> int:
+        """Return how many fragments at the end of the table are small."""
+        sizes = [fragment.count_rows() for fragment in self.dataset.get_fragments()]
+        return next((i for i, rows in enumerate(reversed(sizes)) if rows >= _FULL), len(sizes))
+
+    def _end(self, target: int) -> list[Any]:
+        """Return what Lance would rewrite, in order, as far as it is the end of the table without a gap."""
+        plan = Compaction.plan(self._dataset, {"target_rows_per_fragment": target})
+        tasks = {task.fragments[-1].id: task for task in plan.tasks}
+        left = [fragment.fragment_id for fragment in self._dataset.get_fragments()]
+        found: list[Any] = []
+        while left and left[-1] in tasks:
+            found.append(tasks[left[-1]])
+            del left[-len(found[-1].fragments) :]
+        return found[::-1]
 
     @contextmanager
     def forcing(self) -> Generator[list[str | Path]]:
         """Yield the files that are new since the last look, and their folders; they count as forced in the end."""
         folders = [self.path / sub for sub in ("data", "_versions", "_transactions")]
         files = {entry.path for folder in folders for entry in _entries(folder)}
-        yield [*(files - self._forced), *folders, *([] if self._known else [self.path, self.path.parent])]
-        self._forced, self._known, self.changed = files, True, False
+        yield [*(files - self._forced), *folders, *([] if self.known else [self.path, self.path.parent])]
+        self._forced, self.known, self.changed = files, True, False
 
     def _force_data(self, names: Iterable[str]) -> None:
         """Force data before the manifest that names it is written: one that can be read has all its data."""
@@ -297,7 +323,8 @@ class Store:
     def forcing(self) -> Generator[list[str | Path]]:
         """Yield what has to be on disk before a commit that rests on it is acknowledged."""
         with ExitStack() as stack:
-            tables = [table for table in (self.payload, self.events, self.labels) if table.changed and self.sync]
+            every = (self.payload, self.events, self.labels)
+            tables = [table for table in every if self.sync and (table.changed or not table.known)]
             yield [path for table in tables for path in stack.enter_context(table.forcing())]
 
     def append_payload(self, table: pa.Table, txn: int) -> int:
@@ -323,9 +350,10 @@ class Store:
 
         Events and labels are read in one go: those of them that it replaces go sooner.
         """
-        self.events.compact(target=_FULL, older_than=min(older_than, _LEFT))
-        self.labels.compact(target=_FULL, older_than=min(older_than, _LEFT))
-        self.payload.compact(target=1 << 20, older_than=older_than)
+        with space(self.payload.path.parent):
+            self.events.compact(target=_FULL, older_than=min(older_than, _LEFT))
+            self.labels.compact(target=_FULL, older_than=min(older_than, _LEFT))
+            self.payload.compact(target=1 << 20, older_than=older_than)
 
     def events_of(self, record: int) -> pa.Table:
         """Return all events of one record, committed or not, in the order of writing.

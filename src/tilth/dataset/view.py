@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tilth.changes import Field, Op
-from tilth.dataset.log import Commit, force
+from tilth.dataset.disk import force
+from tilth.dataset.log import Commit
 from tilth.dataset.schema import SPLITS, LabelType
 
 __all__ = ["ANSWERED", "FREE", "PENDING", "View"]

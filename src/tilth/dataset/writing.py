@@ -1,6 +1,5 @@
 """The one writer: checks what was proposed, appends it, and makes it a version by one file in the commit log."""
 
-import errno
 import secrets
 import time
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 from tilth.changes import EVENT, Changes, Field, Op, events
 from tilth.dataset.checking import check
 from tilth.dataset.core import Core
+from tilth.dataset.disk import space
 from tilth.dataset.following import with_followers
 from tilth.dataset.hashing import content_hashes
 from tilth.dataset.log import Commit
@@ -48,20 +48,10 @@ def write(
         if not -1 <= base <= core.log.head:
             raise UsageError(f"base={base}: this branch has versions 0 to {core.log.head}; changes rest on one of them")
         key = key or f"commit-{secrets.token_hex(8)}"
-        try:
+        with space(core.path):
             commit = _commit(core, changes, key, base, on_conflict, follow, dict(meta or {}), about)
-        except OSError as why:
-            if errno.ENOSPC not in (why.errno, _named(why)):
-                raise
-            told = f"no space left for {core.path}: nothing was changed; make room and commit again"
-            raise OSError(errno.ENOSPC, told) from why
         core.tidy()
         return commit
-
-
-def _named(why: OSError) -> int:
-    """Return the number of a system error that Lance tells in words only."""
-    return errno.ENOSPC if "No space left on device" in str(why) else 0
 
 
 def _commit(
