@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from threadpoolctl import threadpool_limits
 
 from tilth.dataset import Dataset
 from tilth.demo.arms import Tuned, base_model, clean_score, data_arm, random_score, split_arrays, tune
@@ -43,7 +44,8 @@ def demo(out: Path, *, seeds: int = 5, budget: int = 300, console: Console | Non
         dataset = digits(out / f"seed-{seed}" / "dataset", seed=seed)
         if seed == 0:
             _introduce(console, dataset, seeds)
-        scores, run = _one_seed(console, dataset, seed, budget, first=seed == 0)
+        with threadpool_limits(1):  # models this small take several times as long where two threads wait for each other
+            scores, run = _one_seed(console, dataset, seed, budget, first=seed == 0)
         done.append(scores)
         runs.append(run)
         if seed == 0:
