@@ -78,7 +78,8 @@ def commits(dataset: Dataset, folder: Path, n: int, k: int, repeats: int) -> Non
     def whole(version: int) -> None:
         duck.execute("begin")
         duck.execute(
-            "insert into changes select f.record_id, l.label, f.new, ?, 'bench' from frame f join labels l using (record_id)",
+            "insert into changes select f.record_id, l.label, f.new, ?, 'bench' "
+            "from frame f join labels l using (record_id)",
             [version],
         )
         duck.execute("update labels set label = f.new from frame f where labels.record_id = f.record_id")
@@ -132,11 +133,15 @@ def growth(dataset: Dataset, n: int, k: int, versions: int) -> None:
     row(f"commit, the last 50 of {versions}", last, "flat", f"slope {slope * 1e3:+.1f} ms over 1,000 versions")
     row("  disk a commit, all files", f"{(size(dataset.path) - before) / len(seconds) / 1e6:.3f} MB", "<= 0.1 MB")
     dataset.compact(older_than=timedelta(0))
-    row(
-        "  at rest (compacted, superseded files removed)",
-        f"{(size(dataset.path) - before) / len(seconds) / 1e6:.3f} MB",
-        "",
-    )
+    at_rest = (size(dataset.path) - before) / len(seconds) / 1e6
+    row("  at rest (compacted, superseded files removed)", f"{at_rest:.3f} MB", "")
+
+    def opened(_: int) -> object:
+        return Dataset.open(dataset.path, version=int(rng.integers(1, versions))).view
+
+    many = f"{dataset.version:,} versions, {sum(c.n_events for c in dataset.log()):,} events"
+    row(f"labels of any of {many}: open and view", times(opened, 5), "")
+    row("  history of one record", times(dataset.history, 5), "")
 
 
 def reading(dataset: Dataset, repeats: int) -> None:

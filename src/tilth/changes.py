@@ -164,7 +164,7 @@ class Changes:
         )
 
     def save(self, folder: Path) -> None:
-        """Write it into `folder`, which appears whole or not at all; an existing one is replaced by its equal."""
+        """Write it into `folder`, which appears whole or not at all; one that is there already is left as it is."""
         if folder.exists():
             return  # the same step, run again after a crash: the first answer stands
         part = folder.with_name(f"{folder.name}.{os.getpid()}.part")

@@ -28,7 +28,9 @@ Ids = npt.NDArray[np.int64]
 _VIEWS = 4
 """Views kept in memory, newest use last: head, the round's start and two to compare."""
 _CHECKPOINTS = 4
-"""Checkpoints kept on disk beside the first; a view is read from the nearest and the events after it."""
+"""The newest checkpoints are all kept on disk; a view is read from the nearest before it and the events since."""
+_APART = 10
+"""Of older checkpoints those are kept that are so many times `_REPLAY` events apart (or as many events as records)."""
 _REPLAY = 100_000
 """Events after which the next checkpoint is written, or a quarter of the records if that is more: they take ~10 ms."""
 
@@ -87,8 +89,13 @@ class Core:
         n_events = sum(c.n_events for c in self.log.commits[last + 1 :])
         if last < 0 or n_events > max(_REPLAY, len(self.view(head)) // 4):
             self.view(head).save(self._folder(head), sync=self.store.sync)
-            for version in saved[1 : max(1, len(saved) + 1 - _CHECKPOINTS)]:
-                shutil.rmtree(self._folder(version), ignore_errors=True)
+            kept = -1
+            for version in saved[: max(0, len(saved) + 1 - _CHECKPOINTS)]:
+                between = sum(c.n_events for c in self.log.commits[kept + 1 : version + 1])
+                if kept < 0 or between >= max(_APART * _REPLAY, len(self.view(head))):
+                    kept = version
+                else:
+                    shutil.rmtree(self._folder(version), ignore_errors=True)
 
     def events(self, after: int, to: int, columns: Sequence[str]) -> pa.Table:
         """Return the events of versions after + 1 to `to`, in order; `columns` must include txn."""
