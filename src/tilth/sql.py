@@ -1,0 +1,93 @@
+"""The databases that people and runs write to: an SQLite file, or Postgres by its URL; one way to reach both."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+
+from tilth.errors import Busy, Damaged, MissingExtra, UsageError
+
+__all__ = ["connect", "is_postgres", "reading", "writing"]
+
+_READS = "tilth_reads"
+
+
+def is_postgres(where: str | Path) -> bool:
+    """Whether `where` is the URL of a Postgres database.
+
+    >>> is_postgres("postgresql://localhost/tilth"), is_postgres(Path("runs/inbox.sqlite"))
+    (True, False)
+    """
+    return str(where).startswith(("postgresql://", "postgres://", "postgresql+psycopg://"))
+
+
+def connect(where: str | Path, *, full: bool) -> Engine:
+    """Return an engine for an SQLite file (made where it is not there) or a Postgres URL.
+
+    `full=True`: what is committed survives a power cut (SQLite's synchronous=FULL); `full=False` survives the end of
+    the process (NORMAL; the write-ahead log is forced at checkpoints only). Postgres is always full. UsageError for a
+    URL of another database, MissingExtra where Postgres' driver is not installed, Damaged where a file is no database.
+    """
+    if is_postgres(where):
+        return _postgres(str(where))
+    if "://" in str(where):
+        raise UsageError(f"{where}: the path of an SQLite file, or postgresql://user@host/database")
+    path = Path(where)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(f"sqlite+pysqlite:///{path}", connect_args={"timeout": 30.0, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:  # pyright: ignore[reportUnusedFunction]  (SQLAlchemy calls it)
+        connection.isolation_level = None  # the driver begins no transactions of its own: `begin` below does
+        connection.execute("pragma journal_mode=WAL")
+        connection.execute(f"pragma synchronous={'FULL' if full else 'NORMAL'}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
+        # IMMEDIATE: a transaction that read first and then writes would fail at once where another writer came between
+        reads = connection.get_execution_options().get(_READS)
+        connection.exec_driver_sql("begin" if reads else "begin immediate")
+
+    try:
+        with engine.connect():
+            pass
+    except DatabaseError as why:
+        raise Damaged(f"{path} is not a database ({why.orig}); move it away, or restore it from a backup") from why
+    return engine
+
+
+def _postgres(url: str) -> Engine:
+    try:
+        import psycopg as _  # noqa: F401  only whether it is there
+    except ImportError as why:
+        raise MissingExtra("a Postgres database", "psycopg", extra="postgres") from why
+    try:
+        return create_engine(make_url(url).set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    except ArgumentError as why:
+        raise UsageError(f"not the URL of a database ({why}); write postgresql://user@host/database") from why
+
+
+@contextmanager
+def writing(engine: Engine) -> Generator[Connection]:
+    """Yield a connection in a transaction that is committed at the end, and rolled back by an exception.
+
+    Busy where another writer holds an SQLite file for longer than half a minute.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except OperationalError as why:
+        if "locked" in str(why.orig):
+            raise Busy(f"{engine.url.database} is locked by another process; wait for it, then try again") from why
+        raise
+
+
+@contextmanager
+def reading(engine: Engine) -> Generator[Connection]:
+    """Yield a connection that sees one state of the database and writes nothing."""
+    with engine.connect().execution_options(**{_READS: True}) as connection, connection.begin():
+        yield connection
