@@ -1,4 +1,4 @@
-"""What an action proposes: `Changes`, columnar, or a `Question` that somebody has to answer first."""
+"""What an action proposes: `Changes`, columnar; nothing is written until they are committed."""
 
 import os
 from collections.abc import Sequence
@@ -12,9 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tilth.errors import Damaged, UsageError
-from tilth.protocols import Annotator
 
-__all__ = ["EVENT", "Changes", "Field", "Op", "Question", "events"]
+__all__ = ["EVENT", "Changes", "Field", "Op", "events"]
 
 Ids = npt.NDArray[np.int64]
 
@@ -136,6 +135,41 @@ class Changes:
             self.added.num_rows if self.added is not None else 0
         )
 
+    def touched(self) -> Ids:
+        """Return the records that it changes, each once; those that it adds are not among them."""
+        ids = self.events["record_id"].to_numpy()
+        revised = self.revised["record_id"].to_numpy() if self.revised is not None else ids[:0]
+        return np.unique(np.concatenate([ids[ids >= 0], revised]))
+
+    def parents(self) -> Ids:
+        """Return, for each record that it adds, the one it derives from; -1 = none."""
+        if self.added is None or "parent" not in self.added.column_names:
+            return np.full(0 if self.added is None else self.added.num_rows, -1, np.int64)
+        return self.added["parent"].to_numpy()
+
+    def only(self, ids: Ids) -> "Changes":
+        """Return what of it is about some records: ids of records that are there, -(i + 1) for new record i.
+
+        >>> Changes(events(Op.REMOVE, np.array([4, 7]))).only(np.array([7])).count
+        1
+        """
+        record = self.events["record_id"].to_numpy()
+        kept = np.isin(record, ids)
+        table = self.events.filter(pa.array(kept))
+        added = self.added
+        if added is not None:
+            stays = np.isin(-1 - np.arange(added.num_rows), ids)
+            place = np.cumsum(stays)  # row i becomes row place[i] - 1
+            left = record[kept]
+            moved = np.where(left < 0, -place[np.where(left < 0, -left - 1, 0)], left)
+            table = table.set_column(0, "record_id", pa.array(moved, pa.int64()))
+            added = added.filter(pa.array(stays)) if stays.any() else None
+        revised = self.revised
+        if revised is not None:
+            revised = revised.filter(pa.array(np.isin(revised["record_id"].to_numpy(), ids)))
+            revised = revised if revised.num_rows else None
+        return Changes(table, added, revised)
+
     @staticmethod
     def none() -> "Changes":
         """Return changes that change nothing."""
@@ -196,19 +230,3 @@ class Changes:
                 "its start"
             )
         return Changes(found, read("added"), read("revised"))
-
-
-@dataclass(frozen=True)
-class Question:
-    """What somebody has to answer before there are changes: which label do these records have?
-
-    `records`: ids, `int64[n]`, most wanted first; `votes`: answers wanted a record; `score`: why each was chosen, by
-    `signal`.
-    """
-
-    by: Annotator
-    records: Ids
-    votes: int = 1
-    reason: str = ""
-    signal: str | None = None
-    score: npt.NDArray[np.float64] | None = None

@@ -1,24 +1,28 @@
 """The one loop: train, evaluate, and for each rule propose, commit, judge; every engine runs this and nothing else."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from tilth.algebra import Metric, from_json, to_json
-from tilth.changes import Changes, Op, Question, events
-from tilth.errors import Parked, TilthError
-from tilth.labeling.consensus import answered
+from tilth.asking import Sitting, ask, take_late, wind_up
+from tilth.changes import Changes
+from tilth.context import Context
+from tilth.convening import convene
+from tilth.errors import TilthError
+from tilth.labeling.panel import Panel
 from tilth.metrics.compare import paired
-from tilth.protocols import Annotator
+from tilth.questions import Question
 from tilth.rules import Gate, Rule
 from tilth.state import Round
 from tilth.workflow import Workflow
 
-__all__ = ["Context", "Outcome", "answer", "commit", "evaluate", "judge", "loop", "propose"]
+__all__ = ["Outcome", "commit", "evaluate", "judge", "loop", "propose"]
 
 
 # -- the verbs: each works on JSON-sized values and is safe to run again
@@ -57,17 +61,8 @@ def propose(
     if isinstance(found, Question):
         if len(found.records) == 0:
             return {"n": 0, "why": f"nothing to ask: {chosen.reason}"}
-        asked = events(
-            Op.ASK,
-            found.records,
-            actor=found.by.name,
-            reason=found.reason,
-            signal=found.signal,
-            score=found.score,
-            model=model,
-        )
-        Changes(asked).save(folder)
-        return {"n": len(found.records), "why": found.reason, "by": to_json(found.by), "votes": found.votes}
+        found.save(folder)
+        return found.plan() | {"by": to_json(found.by)}
     if found.count == 0:
         return {"n": 0, "why": f"nothing to change: {chosen.reason}"}
     found.save(folder)
@@ -78,21 +73,6 @@ def commit(workflow: Workflow, folder: Path, *, key: str, base: int, **about: An
     """Make a rule's proposed changes the next version, exactly once a key."""
     done = workflow.dataset.commit(Changes.load(folder), key=key, base=base, on_conflict="skip", **about)
     return {"version": done.version, "conflicts": done.meta.get("conflicts", 0)}
-
-
-def answer(
-    workflow: Workflow, folder: Path, plan: Mapping[str, Any], *, key: str, base: int, **about: Any
-) -> dict[str, Any] | None:
-    """Take the annotator's answers to a proposed question and commit them; None while there are none."""
-    asked = Changes.load(folder).events
-    dataset = workflow.dataset.at(base)
-    annotator: Annotator = from_json(plan["by"])
-    found = annotator.answer(dataset, asked["record_id"].to_numpy(), question=key, votes=plan["votes"])
-    if found is None:
-        return None
-    changes = answered(dataset, found, reason=plan["why"])
-    done = workflow.dataset.commit(changes, key=key, base=base, on_conflict="skip", message=plan["why"], **about)
-    return {"version": done.version, "n": len(found.labels), "conflicts": done.meta.get("conflicts", 0)}
 
 
 def judge(workflow: Workflow, gate: Gate, before: tuple[int, str], after: tuple[int, str]) -> dict[str, Any]:
@@ -115,31 +95,6 @@ def judge(workflow: Workflow, gate: Gate, before: tuple[int, str], after: tuple[
 # -----------------------------------------------------------------------------------------------------------
 
 
-class Context(Protocol):
-    """What an engine gives to the loop: durable steps, training, a folder, and someone who listens."""
-
-    run: str
-    folder: Path
-
-    async def step(self, key: str, call: Callable[[], Any]) -> Any:
-        """Run `call` (returns JSON) once a key: a step that has finished before returns what it returned then."""
-        ...
-
-    async def train(
-        self, key: str, workflow: Workflow, version: int, *, needs: frozenset[str], keep: bool
-    ) -> dict[str, Any]:
-        """Train on a version as a step; `needs`: the kinds of outputs that will be read."""
-        ...
-
-    def workflow(self, spec: str) -> Workflow:
-        """Return the workflow of a spec hash: the one at hand, or an earlier one that a round was begun with."""
-        ...
-
-    def tell(self, event: Mapping[str, Any]) -> None:
-        """Say what is going on; nothing may depend on it."""
-        ...
-
-
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended: the final version and model, every round, and why it stopped."""
@@ -153,12 +108,22 @@ class Outcome:
 
 async def loop(given: Workflow, ctx: Context) -> Outcome:
     """Run a workflow: train, evaluate, until? -> each rule: when? select, do, commit, gate -> next round."""
+    outcome = await _rounds(given, ctx)
+    if given.asks_people:
+        r = len(outcome.rounds)
+        await ctx.step("last", lambda: wind_up(ctx, given, r, f"{ctx.run} is done: {outcome.why}"))
+    return outcome
+
+
+async def _rounds(given: Workflow, ctx: Context) -> Outcome:
     rounds: tuple[Round, ...] = ()
     resting: dict[str, int] = {}
     refused: set[str] = set()
     while True:
         began = time.perf_counter()
         r = len(rounds)
+        if given.asks_people:  # what came too late for the round in which it was asked
+            await ctx.step(f"r{r}/late", lambda n=r: take_late(ctx, given, f"r{n}/late", n, all_=False))
 
         def pin() -> dict[str, Any]:
             return {"spec": given.spec_hash(), "version": given.dataset.version}
@@ -214,22 +179,16 @@ async def _apply(
     ctx.tell({"what": "proposed", "round": r, "rule": name, **plan})
     out: dict[str, Any] = {"n": plan["n"], "why": plan["why"]}
     if "by" in plan:
-        done = await ctx.step(
-            f"{key}/ask",
-            lambda: commit(
-                workflow, folder, key=f"{ctx.run}/{key}/ask", base=version, message=f"asked: {plan['why']}", **about
-            ),
-        )
-        asked: int = done["version"]
-
-        def drain() -> dict[str, Any]:
-            got = answer(workflow, folder, plan, key=f"{ctx.run}/{key}/answers", base=asked, **about)
-            if got is None:
-                raise Parked(f"rule {name!r} waits for answers to {plan['n']} questions", state="waiting")
-            return got
-
-        done = await ctx.step(f"{key}/answers", drain)
+        by = from_json(plan["by"])
+        load = partial(Question.load, folder, plan, by)
+        if isinstance(by, Panel):
+            done = await convene(
+                ctx, workflow, key, by, load, base=version, model=model, rounds=rounds, about=about
+            )
+        else:
+            done = await ask(ctx, Sitting(workflow, key, by, load, version, about), plan)
         out["answers"] = done["n"]
+        out |= {k: done[k] for k in ("waited", "stages", "refused", "why") if k in done}
     else:
         done = await ctx.step(
             f"{key}/commit",

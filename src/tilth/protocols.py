@@ -108,10 +108,18 @@ class Annotator(Protocol):
         """JSON that describes it; `{"annotator": "module:Class", ...}`, and `Class.from_spec(spec)` rebuilds it."""
         ...
 
-    def answer(self, dataset: Any, records: npt.NDArray[np.int64], *, question: str, votes: int) -> Answers | None:
-        """Return the answers known now for `records` (ids in a read-only `Dataset`), None while none is there.
+    @property
+    def at_once(self) -> bool:
+        """Whether `answer` answers: True for a program, False for people, whose answers come through the inbox."""
+        ...
 
-        Must be a pure function of (record keys, question, votes): a question that is asked again after a crash gets the
-        same answers. `question` is the key of the question, unique within a run.
+    def answer(
+        self, dataset: Any, records: npt.NDArray[np.int64], *, question: str, votes: int, earlier: int = 0
+    ) -> Answers | None:
+        """Return `votes` answers a record (ids in a read-only `Dataset`); None where it does not answer `at_once`.
+
+        Must be a pure function of (record keys, question, votes, earlier): a question that is asked again after a crash
+        gets the same answers. `question` is the key of the question, unique within a run; `earlier`: how many votes
+        each record had before, so that these come from others.
         """
         ...

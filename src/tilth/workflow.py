@@ -86,6 +86,11 @@ class Workflow:
         """What it reads of the model's state in all: only this is computed."""
         return frozenset({"probabilities"}).union(*(value.needs for _, value in self.parts()))
 
+    @property
+    def asks_people(self) -> bool:
+        """Whether some rule may have to wait for people."""
+        return any(rule.do.waits for rule in self.rules.values())
+
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON: enough to go on with it in another process."""
         return {

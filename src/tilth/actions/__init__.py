@@ -1,8 +1,21 @@
 """What to do with chosen records: on labels, on records that are there, and to make new ones."""
 
 from tilth.actions.base import Action, action
+from tilth.actions.gather import collect, edit
 from tilth.actions.grow import augment, modify
 from tilth.actions.label import annotate, relabel
 from tilth.actions.shape import remove, restore, reweight
 
-__all__ = ["Action", "action", "annotate", "augment", "modify", "relabel", "remove", "restore", "reweight"]
+__all__ = [
+    "Action",
+    "action",
+    "annotate",
+    "augment",
+    "collect",
+    "edit",
+    "modify",
+    "relabel",
+    "remove",
+    "restore",
+    "reweight",
+]

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Concatenate, ParamSpec
 from typing_extensions import override
 
 from tilth.algebra import Function, Value, show, to_json
-from tilth.changes import Changes, Question
+from tilth.changes import Changes
 from tilth.errors import UsageError
+from tilth.questions import Question
 from tilth.selectors import Chosen
 from tilth.state import State
 
@@ -24,6 +25,11 @@ class Action(Value):
 
     asks: ClassVar[bool] = False
     """Whether somebody has to answer before there are changes."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether people may have to answer, in their own time."""
+        return False
 
     def propose(self, chosen: Chosen, state: State) -> Changes | Question:
         """Return what it would change, without changing anything."""
@@ -39,6 +45,11 @@ class Custom(Action, tag="custom action"):
 
     def __hash__(self) -> int:
         return hash(repr(self))
+
+    @property
+    @override
+    def waits(self) -> bool:
+        return True  # its function may ask anybody
 
     @override
     def propose(self, chosen: Chosen, state: State) -> Changes | Question:

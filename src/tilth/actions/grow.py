@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tilth.actions.approval import approved
 from tilth.actions.base import Action
 from tilth.actions.shape import evidence
 from tilth.algebra import Function
 from tilth.changes import EVENT, Changes, Op, events
 from tilth.dataset import Dataset
 from tilth.errors import UsageError
+from tilth.protocols import Annotator
 from tilth.record import Record
 from tilth.selectors import Chosen
 from tilth.state import State
@@ -24,7 +26,7 @@ __all__ = ["augment", "modify"]
 Transform = Callable[[Record], "Record | Iterable[Record]"]
 
 
-def augment(by: Transform) -> "Augment":
+def augment(by: Transform, *, approve: Annotator | None = None) -> Action:
     """Add, for each chosen record, what a function makes of it: same label, linked to its source.
 
     >>> def shout(record: Record) -> Record:
@@ -35,20 +37,23 @@ def augment(by: Transform) -> "Augment":
     Each source gets each augmentation once: a new record is known by its source's content and the function (source
     included), so a rule that fires again adds nothing, and one that was rolled back is revived. Augmented records are
     never augmented again, follow their source's label and removal, and stay in its fold. Asking about them asks about
-    the source.
+    the source. A record on which the function fails is quarantined with the reason, and the rest goes on; where it
+    fails on all of them, nothing is changed. `approve` as for `remove`.
     """
-    return Augment(Function.of(by))
+    return approved(Augment(Function.of(by)), approve)
 
 
-def modify(by: Callable[[Record], Record]) -> "Modify":
+def modify(by: Callable[[Record], Record], *, approve: Annotator | None = None) -> Action:
     """Replace the content of the chosen records by what a function makes of it; the old content stays in the history.
 
     >>> def trim(record: Record) -> Record:
     ...     return record.change(text=record["text"].strip())
     >>> modify(trim)
     modify(trim)
+
+    A record on which the function fails is quarantined, as for `augment`. `approve` as for `remove`.
     """
-    return Modify(Function.of(by))
+    return approved(Modify(Function.of(by)), approve)
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,18 +76,16 @@ class Augment(Action, tag="augment"):
         rows: list[Record] = []
         parents: list[int] = []
         keys: list[str] = []
-        call = self.by.load()
         position = {int(i): n for n, i in enumerate(chosen.ids)}
-        for record, key in zip(
-            dataset.records(ids[fresh]), [k for k, f in zip(sources, fresh, strict=True) if f], strict=True
-        ):
-            made = _call(call, self.by, record)
-            for n, new in enumerate([made] if isinstance(made, Record) else made):
-                rows.append(_checked(new, record, self.by))
+        names = dict(zip(ids.tolist(), sources, strict=True))
+        made, poison = _each(self.by, dataset.records(ids[fresh]), repr(self))
+        for record, found in made:
+            for n, new in enumerate(found):
+                rows.append(new)
                 parents.append(record.id)
-                keys.append(key if n == 0 else f"{key}.{n}")
+                keys.append(names[record.id] if n == 0 else f"{names[record.id]}.{n}")
         if not rows:
-            return Changes.none()
+            return Changes(poison)
         table = _payload(dataset, rows, self.by)
         parent = np.array(parents, np.int64)
         label0 = state.view.label[parent] if dataset.schema.label.kind != "classes" else _as_json(dataset, parent)
@@ -92,7 +95,7 @@ class Augment(Action, tag="augment"):
         added = added.append_column("split0", pa.array(np.zeros(len(rows), np.int8)))
         added = added.append_column("parent", pa.array(parent)).append_column("recipe", pa.array([recipe] * len(rows)))
         why = evidence(chosen, state, np.array([position[p] for p in parents]))
-        return Changes(events(Op.ADD, -1 - np.arange(len(rows)), **why), added)
+        return Changes(pa.concat_tables([events(Op.ADD, -1 - np.arange(len(rows)), **why), poison]), added)
 
     def __repr__(self) -> str:
         return f"augment({self.by!r})"
@@ -106,20 +109,19 @@ class Modify(Action, tag="modify"):
 
     def propose(self, chosen: Chosen, state: State) -> Changes:
         dataset = state.dataset
-        call = self.by.load()
-        old = list(dataset.records(chosen.ids))
-        new = [_checked(_call(call, self.by, record), record, self.by) for record in old]
-        differs = [any(not _same(a[c], b[c]) for c in dataset.schema.names) for a, b in zip(old, new, strict=True)]
-        changed = [record for record, d in zip(new, differs, strict=True) if d]
+        made, poison = _each(self.by, dataset.records(chosen.ids), repr(self), one=True)
+        changed = [
+            (old, new[0]) for old, new in made if any(not _same(old[c], new[0][c]) for c in dataset.schema.names)
+        ]
         if not changed:
-            return Changes.none()
-        ids = chosen.ids[np.array(differs)]
+            return Changes(poison)
         recipe = json.dumps({"modify": self.by.where, "source": self.by.source}, sort_keys=True)
-        revised = _payload(dataset, changed, self.by).append_column("record_id", pa.array(ids))
+        revised = _payload(dataset, [new for _, new in changed], self.by)
+        revised = revised.append_column("record_id", pa.array([old.id for old, _ in changed], pa.int64()))
         revised = revised.append_column("recipe", pa.array([recipe] * len(changed))).append_column(
             "reason", pa.array([f"{chosen.reason}; {self!r}"] * len(changed))
         )
-        return Changes(EVENT.empty_table(), None, revised)
+        return Changes(poison, None, revised)
 
     def __repr__(self) -> str:
         return f"modify({self.by!r})"
@@ -130,14 +132,37 @@ def _derived_key(key: str, content: int, recipe: str) -> str:
     return f"{key}~{name}-{hashlib.sha256(f'{content:x} {recipe}'.encode()).hexdigest()[:8]}"
 
 
-def _call(call: Callable[..., Any], by: Function, record: Record) -> Any:
-    try:
-        return call(record)
-    except Exception as why:
+def _each(
+    by: Function, records: Iterable[Record], what: str, *, one: bool = False
+) -> tuple[list[tuple[Record, list[Record]]], pa.Table]:
+    """Return (record, what the function makes of it), and the events that quarantine those on which it fails."""
+    call = by.load()
+    made: list[tuple[Record, list[Record]]] = []
+    failed: list[tuple[Record, Exception]] = []
+    for record in records:
+        try:
+            found = call(record)
+            made.append((record, [_checked(new, record, by) for new in ([found] if _single(found, one) else found)]))
+        except UsageError:
+            raise
+        except Exception as why:  # noqa: BLE001  a user's function may raise anything
+            failed.append((record, why))
+    if failed and not made:
+        record, why = failed[0]
+        more = f" (and on all {len(failed)} others)" if len(failed) > 1 else ""
         raise UsageError(
-            f"{by!r} failed on record {record.key!r}: {type(why).__name__}: {why}. Nothing was changed; mend it and "
-            "run again"
+            f"{by!r} failed on record {record.key!r}{more}: {type(why).__name__}: {why}. Nothing was changed; mend it "
+            "and run again"
         ) from why
+    parts = [
+        events(Op.QUARANTINE, np.array([r.id]), reason=f"{what} failed: {type(why).__name__}: {why}", actor=by.name)
+        for r, why in failed
+    ]
+    return made, pa.concat_tables([EVENT.empty_table(), *parts])
+
+
+def _single(found: Any, one: bool) -> bool:
+    return one or isinstance(found, Record) or not isinstance(found, Iterable)
 
 
 def _checked(new: Any, old: Record, by: Function) -> Record:

@@ -7,11 +7,15 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from tilth.actions.approval import approved
 from tilth.actions.base import Action
-from tilth.changes import Changes, Field, Op, Question, events
+from tilth.algebra import show
+from tilth.changes import Changes, Field, Op, events
 from tilth.dataset.view import ANSWERED, FREE
 from tilth.errors import UsageError
+from tilth.labeling.panel import Panel
 from tilth.protocols import Annotator
+from tilth.questions import Question, terms
 from tilth.selectors import Chosen
 from tilth.signals.quality import suggest
 from tilth.state import State
@@ -21,19 +25,31 @@ __all__ = ["annotate", "relabel"]
 Ids = npt.NDArray[np.int64]
 
 
-def annotate(*, by: Annotator, votes: int = 1) -> "Annotate":
-    """Ask an annotator for the labels of the chosen records, `votes` answers each; the majority sets the label.
+def annotate(
+    *, by: Annotator | Panel, votes: int = 1, enough: float = 1.0, patience: str | None = None
+) -> "Annotate":
+    """Ask for the labels of the chosen records, `votes` answers each; the majority sets the label.
 
-    >>> from tilth.labeling import Oracle
-    >>> annotate(by=Oracle("truth"))
-    annotate(by=Oracle("truth"))
+    >>> from tilth.labeling import Team
+    >>> annotate(by=Team("pet-friends"), votes=2, enough=0.8, patience="3d")
+    annotate(by=Team("pet-friends"), votes=2, enough=0.8, patience="3d")
 
-    Records that are being asked about, or were, are left out; asking about a derived record asks about its source.
+    `by`: an annotator that answers at once (`Oracle`), a `Team` of people, or a `Panel` that validates their answers
+    before they are used (it has terms of its own). The run goes on when the share `enough` of the records has all its
+    votes, or when `patience` has run out; answers that come later join the next round. Records that are being asked
+    about, or were, are left out; asking about a derived record asks about its source.
     """
-    return Annotate(_annotator(by, "annotate"), _votes(votes))
+    return Annotate(_annotator(by, "annotate", votes, enough, patience), votes, enough, patience)
 
 
-def relabel(*, by: Annotator | str = "probe", votes: int = 1) -> "Relabel | Recheck":
+def relabel(
+    *,
+    by: Annotator | Panel | str = "probe",
+    votes: int = 1,
+    enough: float = 1.0,
+    patience: str | None = None,
+    approve: Annotator | None = None,
+) -> Action:
     """Replace the labels of the chosen records by an annotator's answer or by what the probe suggests.
 
     >>> from tilth.labeling import Oracle
@@ -43,25 +59,30 @@ def relabel(*, by: Annotator | str = "probe", votes: int = 1) -> "Relabel | Rech
     relabel(by="probe")
 
     Verified records (an annotator answered) are left out. "probe" and "model" set the most probable class out of fold
-    where it differs from the label.
+    where it differs from the label; with `approve`, a `Team` says of each whether that is right. `votes`, `enough` and
+    `patience` as for `annotate`.
     """
     if isinstance(by, str):
         if by not in ("probe", "model"):
             raise UsageError(f'relabel(by={by!r}): by is an annotator, "probe" or "model"')
-        return Relabel(by)
-    return Recheck(_annotator(by, "relabel"), _votes(votes))
+        if (votes, enough, patience) != (1, 1.0, None):
+            raise UsageError(f'relabel(by="{by}") asks nobody: votes, enough and patience go with an annotator')
+        return approved(Relabel(by), approve)
+    if approve is not None:
+        raise UsageError("relabel(by=annotator, approve=...): an annotator's answer needs no approval; leave it out")
+    return Annotate(_annotator(by, "relabel", votes, enough, patience), votes, enough, patience, again=True)
 
 
-def _annotator(by: Any, name: str) -> Annotator:
-    if not isinstance(by, Annotator):
-        raise UsageError(f"{name}(by={by!r}): by is an annotator such as Oracle(column), got {type(by).__name__}")
+def _annotator(by: Any, name: str, votes: int, enough: float, patience: str | None) -> Annotator | Panel:
+    if not isinstance(by, (Annotator, Panel)):
+        raise UsageError(
+            f"{name}(by={by!r}): by is an annotator such as Team(name) or Oracle(column), or a Panel, got "
+            f"{type(by).__name__}"
+        )
+    terms(name, votes=votes, enough=enough, patience=patience)
+    if isinstance(by, Panel) and (votes, enough, patience) != (1, 1.0, None):
+        raise UsageError(f"{name}(by={by!r}): votes, enough and patience are the panel's own; write them in Panel(...)")
     return by
-
-
-def _votes(votes: int) -> int:
-    if votes < 1:
-        raise UsageError(f"votes={votes}: at least 1 answer a record")
-    return votes
 
 
 def _sources(ids: Ids, state: State) -> tuple[Ids, npt.NDArray[np.int64]]:
@@ -75,43 +96,44 @@ def _sources(ids: Ids, state: State) -> tuple[Ids, npt.NDArray[np.int64]]:
     return root[first], first
 
 
-def _question(by: Annotator, votes: int, chosen: Chosen, state: State, *, verified_only: bool) -> Question:
-    ids, at = _sources(np.asarray(chosen.ids, np.int64), state)
-    free = (state.view.asked[ids] != ANSWERED) & state.view.alive[ids]
-    if not verified_only:
-        free &= state.view.asked[ids] == FREE
-    score = None if chosen.score is None else chosen.score[at][free]
-    return Question(by, ids[free], votes, chosen.reason, chosen.signal, score)
-
-
 @dataclass(frozen=True, repr=False)
 class Annotate(Action, tag="annotate"):
-    """See `annotate`."""
+    """See `annotate`; with `again`, `relabel`: ask about records that have a label that nobody verified."""
 
-    by: Annotator
+    by: Annotator | Panel
     votes: int = 1
+    enough: float = 1.0
+    patience: str | None = None
+    again: bool = False
     asks: ClassVar[bool] = True
 
-    def propose(self, chosen: Chosen, state: State) -> Question:
-        return _question(self.by, self.votes, chosen, state, verified_only=False)
-
-    def __repr__(self) -> str:
-        return f"annotate(by={self.by!r}{f', votes={self.votes}' if self.votes != 1 else ''})"
-
-
-@dataclass(frozen=True, repr=False)
-class Recheck(Action, tag="recheck"):
-    """`relabel` by an annotator: ask again about records that have a label."""
-
-    by: Annotator
-    votes: int = 1
-    asks: ClassVar[bool] = True
+    @property
+    def waits(self) -> bool:
+        return not self.by.at_once
 
     def propose(self, chosen: Chosen, state: State) -> Question:
-        return _question(self.by, self.votes, chosen, state, verified_only=True)
+        ids, at = _sources(np.asarray(chosen.ids, np.int64), state)
+        asked = state.view.asked[ids]
+        free = state.view.alive[ids] & (asked != ANSWERED) & ((asked == FREE) | self.again)
+        score = None if chosen.score is None else chosen.score[at][free]
+        return Question(
+            self.by,
+            ids[free],
+            votes=self.votes,
+            reason=chosen.reason,
+            signal=chosen.signal,
+            score=score,
+            enough=self.enough,
+            patience=self.patience,
+        )
 
     def __repr__(self) -> str:
-        return f"relabel(by={self.by!r}{f', votes={self.votes}' if self.votes != 1 else ''})"
+        said = [f"by={self.by!r}"]
+        said += [f"{k}={show(v)}" for k, v, d in self._terms() if v != d]
+        return f"{'relabel' if self.again else 'annotate'}({', '.join(said)})"
+
+    def _terms(self) -> list[tuple[str, Any, Any]]:
+        return [("votes", self.votes, 1), ("enough", self.enough, 1.0), ("patience", self.patience, None)]
 
 
 @dataclass(frozen=True, repr=False)

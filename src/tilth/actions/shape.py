@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilth.actions.approval import approved
 from tilth.actions.base import Action
 from tilth.algebra import Quantity, show
 from tilth.changes import Changes, Field, Op, events
 from tilth.errors import UsageError
+from tilth.protocols import Annotator
 from tilth.selectors import Chosen
 from tilth.state import State
 
@@ -27,37 +29,44 @@ def evidence(chosen: Chosen, state: State, keep: npt.NDArray[np.bool_] | None = 
     }
 
 
-def remove() -> "Remove":
+def remove(*, approve: Annotator | None = None) -> Action:
     """Take the chosen records out of the training data; their history stays, `restore` brings them back.
 
-    >>> remove()
-    remove()
+    >>> from tilth.labeling import Team
+    >>> remove(), remove(approve=Team("lead"))
+    (remove(), remove(approve=Team("lead")))
+
+    With `approve`, the run waits until a `Team` has said yes or no of each; what was refused is not asked again.
     """
-    return Remove()
+    return approved(Remove(), approve)
 
 
-def restore() -> "Restore":
-    """Bring chosen records back that were removed (select them from `removed`).
+def restore(*, approve: Annotator | None = None) -> Action:
+    """Bring chosen records back that were removed or quarantined (select them from `removed` or `quarantined`).
 
     >>> restore()
     restore()
+
+    `approve` as for `remove`.
     """
-    return Restore()
+    return approved(Restore(), approve)
 
 
-def reweight(weight: float | Quantity) -> "Reweight":
+def reweight(weight: float | Quantity, *, approve: Annotator | None = None) -> Action:
     """Set the weight of the chosen records in training: a number of 0 or more, or a signal.
 
     >>> reweight(0.5)
     reweight(0.5)
+
+    `approve` as for `remove`.
     """
     if isinstance(weight, Quantity):
         if not weight.per_record:
             raise UsageError(f"reweight({weight!r}): a signal (a number per record) or a number, not a metric")
-        return Reweight(weight)
+        return approved(Reweight(weight), approve)
     if isinstance(weight, bool) or not np.isfinite(weight) or weight < 0:
         raise UsageError(f"reweight({weight!r}): a weight is a finite number of 0 or more")
-    return Reweight(float(weight))
+    return approved(Reweight(float(weight)), approve)
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from tilth.algebra import Comparison, Condition, Logic, Metric
-from tilth.changes import Changes, Field, Op, Question
+from tilth.changes import Changes, Field, Op
 from tilth.cli.loading import newest_run, workflow_in
 from tilth.cli.terminal import interactive, note, paragraph, say, table, working
 from tilth.cli.words import as_json, clean, count, number
 from tilth.dataset.schema import SPLITS
 from tilth.errors import RunFailed, TilthError
 from tilth.outputs import KINDS, Outputs
+from tilth.questions import Question
 from tilth.state import Round, State
 from tilth.training import model_ref, train
 from tilth.workflow import Workflow

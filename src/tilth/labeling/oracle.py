@@ -41,6 +41,11 @@ class Oracle:
             raise UsageError(f"Oracle cost={self.cost}: what an answer costs, 0 or more")
 
     @property
+    def at_once(self) -> bool:
+        """True: it knows."""
+        return True
+
+    @property
     def spec(self) -> Mapping[str, Any]:
         """JSON that describes it."""
         return {"annotator": "tilth.labeling.oracle:Oracle", **asdict(self)}
@@ -50,17 +55,22 @@ class Oracle:
         """Rebuild it from `spec`."""
         return cls(**{k: v for k, v in spec.items() if k != "annotator"})
 
-    def answer(self, dataset: Dataset, records: npt.NDArray[np.int64], *, question: str, votes: int) -> Answers:
+    def answer(
+        self, dataset: Dataset, records: npt.NDArray[np.int64], *, question: str, votes: int, earlier: int = 0
+    ) -> Answers:
         """Return `votes` answers a record; a record whose truth is empty gets "could not tell"."""
         del question  # errors belong to the record and the vote, so that a question asked again is answered alike
         truth = dataset.features(records, [self.column])[self.column].to_pylist()
         keys = dataset.key_hash[records]
         labels: list[Any] = []
-        for vote in range(votes):
+        for vote in range(earlier, earlier + votes):
             wrong = uniform(keys, "oracle", self.seed, vote) < self.error
             pick = draw(keys, "oracle says", self.seed, vote)
             labels += [self._say(dataset, t, bool(w), int(p)) for t, w, p in zip(truth, wrong, pick, strict=True)]
-        names = [self.name if votes == 1 else f"{self.name}-{v + 1}" for v in range(votes) for _ in records]
+        alone = votes == 1 and not earlier
+        names = [
+            self.name if alone else f"{self.name}-{v + 1}" for v in range(earlier, earlier + votes) for _ in records
+        ]
         return Answers(np.tile(records, votes), labels, names, np.full(len(labels), self.cost))
 
     def _say(self, dataset: Dataset, truth: Any, wrong: bool, pick: int) -> Any:

@@ -8,10 +8,11 @@ import numpy as np
 
 from tilth.actions import Action
 from tilth.algebra import from_json, to_json
-from tilth.changes import Changes, Question
+from tilth.changes import Changes
 from tilth.errors import UsageError
 from tilth.labeling.consensus import encode
 from tilth.protocols import Annotator, Answers
+from tilth.questions import Question
 from tilth.selectors import Selector
 from tilth.state import State
 from tilth.testing.promise import promise

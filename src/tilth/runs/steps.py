@@ -1,0 +1,166 @@
+"""`Steps`: what every engine gives to the loop; finished steps are remembered, failing ones tried again, then parked."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tilth.errors import Busy, Conflict, Parked, TilthError
+from tilth.labeling.inbox import Inbox
+from tilth.runs.journal import Journal
+from tilth.runs.points import reach
+from tilth.runs.trainer import Trainer
+from tilth.workflow import Workflow
+
+__all__ = ["Listener", "Steps"]
+
+Listener = Callable[[Mapping[str, Any]], None]
+
+_BACK_OFF = (0.25, 0.5, 1.0)
+"""Seconds before each new try of a step that failed for a reason which may pass (a full disk, a service that is away)."""
+
+_LOOK = 0.5
+"""Seconds between two looks of a wait into the inbox, and of a run at what was asked of it."""
+
+
+class Steps:
+    """The loop's context: memo by step key in the journal, training in a warm child, waits that watch the inbox.
+
+    A step that has finished before returns what it returned then. One that fails is tried again where that can help,
+    then parks the run with the reason: `Parked` with state "failed", from which a later launch goes on.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        run: str,
+        folder: Path,
+        given: Workflow,
+        trainer: Trainer,
+        listen: Listener,
+        *,
+        inbox: str | Path,
+        scope: str = "",
+        wait: bool = True,
+    ) -> None:
+        self.run = run
+        self.scope = scope
+        self.folder = folder
+        self._journal = journal
+        self._given = given
+        self._trainer = trainer
+        self._listen = listen
+        self._inbox = inbox
+        self._wait = wait
+        self._asked: str | None = None
+        self._specs = {given.spec_hash(): given}
+
+    # -- what the loop calls ---------------------------------------------------------------------------------------
+
+    async def step(self, key: str, call: Callable[[], Any]) -> Any:
+        """Run `call` (returns JSON) once a key."""
+        return await self.once(key, lambda: self._tried(key, call))
+
+    async def train(
+        self, key: str, workflow: Workflow, version: int, *, needs: frozenset[str], keep: bool
+    ) -> dict[str, Any]:
+        """Train on a version as a step."""
+        return await self.step(key, lambda: self._trainer.train(workflow, version, needs=needs, keep=keep))
+
+    async def wait(self, key: str, look: Callable[[], Any], *, said: str) -> Any:
+        """Look until there is an answer (JSON that is not None), as a step that may take days; `said`: what for.
+
+        The training process is let go meanwhile. Killed, it looks again when the run goes on.
+        """
+        return await self.once(key, lambda: self._watched(key, look, said))
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        """Where people are asked and answer."""
+        return Inbox(self._inbox)
+
+    def workflow(self, spec: str) -> Workflow:
+        """Return the workflow of a spec hash."""
+        if spec not in self._specs:
+            self._specs[spec] = Workflow.from_json(self._journal.spec(spec))
+        return self._specs[spec]
+
+    def tell(self, event: Mapping[str, Any]) -> None:
+        """Pass an event on to who listens."""
+        self._listen({"run": self.run, **event})
+
+    # -- what an engine calls --------------------------------------------------------------------------------------
+
+    async def once(self, key: str, work: Callable[[], Any]) -> Any:
+        """Await `work()` unless the journal has its result; write its result down."""
+        done, result = self._journal.result(self.run, key)
+        if done:
+            return result
+        self._heed()
+        reach(f"before {key}")
+        self.tell({"what": "step", "key": key})
+        began = time.perf_counter()
+        result = await work()
+        reach(f"inside {key}")
+        self._journal.finish(self.run, key, result, time.perf_counter() - began)
+        reach(f"after {key}")
+        return result
+
+    async def heed(self) -> None:
+        """Watch for what is asked of the run (pause, cancel) until cancelled itself; a cancel ends a training at once."""
+        while True:
+            self._asked = await asyncio.to_thread(self._journal.requested, self.run) or self._asked
+            if self._asked == "cancel":
+                self._trainer.stop()
+            await asyncio.sleep(_LOOK)
+
+    def close(self) -> None:
+        """Let go of the inbox and the training process."""
+        self._trainer.close()
+        if "inbox" in self.__dict__:
+            self.inbox.close()
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _heed(self) -> None:
+        if self._asked == "pause":
+            raise Parked(f"{self.run} was paused", state="paused")
+        if self._asked == "cancel":
+            raise Parked(f"{self.run} was cancelled", state="cancelled")
+
+    async def _tried(self, key: str, call: Callable[[], Any]) -> Any:
+        for pause in (*_BACK_OFF, None):
+            try:
+                return await asyncio.to_thread(call)
+            except asyncio.CancelledError:
+                self._trainer.stop()  # or the end would wait for the training's
+                raise
+            except Exception as error:
+                self._heed()  # a training that was killed because of a cancel has not failed
+                known = isinstance(error, TilthError)
+                if pause is None or (known and not isinstance(error, (Busy, Conflict))):
+                    told = str(error) if known else f"{type(error).__name__}: {error}"
+                    raise Parked(f"step {key} of {self.run} failed: {told}", state="failed") from error
+                self.tell({"what": "retry", "key": key, "why": f"{type(error).__name__}: {error}", "in": pause})
+                await asyncio.sleep(pause)
+        raise AssertionError("the last try returns or raises")
+
+    async def _watched(self, key: str, look: Callable[[], Any], said: str) -> Any:
+        told = False
+        while True:
+            found = await self._tried(key, look)
+            if found is not None:
+                if told:
+                    self._journal.set_state(self.run, "running")
+                return found
+            if not told:
+                told = True
+                await asyncio.to_thread(self._trainer.close)
+                self._journal.set_state(self.run, "waiting", said)
+                self.tell({"what": "waiting", "key": key, "why": said})
+            if not self._wait:
+                raise Parked(said, state="waiting")
+            self._heed()
+            await asyncio.sleep(_LOOK)
