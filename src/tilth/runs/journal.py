@@ -1,129 +1,210 @@
 """The journal of a project: which runs there are, which steps have finished and what they returned."""
 
 import json
-import sqlite3
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tilth.errors import Busy, Damaged, NotFound, did_you_mean
+from sqlalchemy import Connection, and_, bindparam, delete, func, select, update
+
+from tilth.errors import Damaged, NotFound, Parked, UsageError, did_you_mean
+from tilth.runs.tables import insert, open_tables, runs, specs, steps
+from tilth.sql import reading, writing
 
 __all__ = ["Journal"]
 
-_TABLES = """
-create table if not exists runs (
-  run text primary key, number integer not null, spec text not null, state text not null, why text not null default '',
-  source text not null default '', started real not null, ended real);
-create table if not exists steps (
-  run text not null, key text not null, result text not null, finished real not null, seconds real not null, primary key
-  (run, key));
-create table if not exists specs (spec text primary key, json text not null);
-"""
+_GONE = "deleted"
+"""The state of a run that was deleted: its name is not given again, because commits keep it in their keys."""
+
+_ENDED = ("done", "cancelled")
+
+_ABOUT = (runs.c.run, runs.c.spec, runs.c.branch, runs.c.state, runs.c.why, runs.c.source, runs.c.started, runs.c.ended)
+
+_THIS = and_(steps.c.project == bindparam("project"), steps.c.run == bindparam("run"))
+_RESULT = select(steps.c.result).where(_THIS, steps.c.key == bindparam("key"))
+_STEPS = select(steps.c.key, steps.c.result, steps.c.finished, steps.c.seconds).where(_THIS).order_by(steps.c.number)
 
 
 class Journal:
-    """Runs and finished steps in one SQLite file; a step's result is on disk before the next step begins.
+    """Runs and finished steps in an SQLite file or a Postgres database; a result is there before the next step begins.
 
-    `state` of a run: running, waiting, paused, failed, done. A run whose process is gone stays "running" here; who
-    looks at it tells by the project's lock that it is resting.
+    >>> import tempfile
+    >>> journal = Journal(Path(tempfile.mkdtemp()) / "journal.sqlite")
+    >>> run = journal.begin("5f2c", '{"rules": {}}', "pets.py")
+    >>> journal.finish(run, "r0/start", {"version": 7}, seconds=0.1)
+    >>> run, journal.result(run, "r0/start"), journal.result(run, "r0/train")
+    ('run-1', (True, {'version': 7}), (False, None))
+    >>> journal.close()
+
+    `where`: a file, or postgresql://user@host/database; `project` keeps apart the projects that share one. `state` of a
+    run: running, waiting, paused, failed, cancelled, done. A run whose process is gone stays "running" here; who looks
+    at it tells by the project's lock, or by its worker's signs of life, that it is resting. With `holder` (a worker's
+    name) all that is written about a run raises `Parked` with state "lost" where another worker holds it by now.
     """
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-            self._db.execute("pragma journal_mode=WAL")
-            # a lost step result only repeats a step, whose effects are keyed commits that are on disk themselves
-            self._db.execute("pragma synchronous=NORMAL")
-            self._db.executescript(_TABLES)
-        except sqlite3.DatabaseError as why:
-            raise Damaged(
-                f"{path} is not a journal ({why}); move it away: the datasets are intact, runs begin anew"
-            ) from why
+    def __init__(self, where: str | Path, project: str = "", *, holder: str = "") -> None:
+        self.project = project
+        self.holder = holder
+        self._engine = open_tables(where)
+        made = insert(self._engine, steps)
+        names = ("result", "finished", "seconds")
+        self._finish = made.on_conflict_do_update(
+            index_elements=["project", "run", "key"], set_={n: made.excluded[n] for n in names}
+        )
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Let go of the database."""
+        self._engine.dispose()
 
-    def begin(self, spec: str, text: str, source: str) -> str:
-        """Start a new run and return its name."""
-        with self._write() as db:
-            number = db.execute("select coalesce(max(number), 0) + 1 from runs").fetchone()[0]
-            run = f"run-{number}"
-            db.execute("insert or ignore into specs values (?, ?)", (spec, text))
-            db.execute(
-                "insert into runs (run, number, spec, state, source, started) values (?, ?, ?, 'running', ?, ?)",
-                (run, number, spec, source, time.time()),
-            )
-        return run
+    # -- runs --------------------------------------------------------------------------------------------------------
+
+    def begin(self, spec: str, text: str, source: str, *, branch: str = "main") -> str:
+        """Start a new run and return its name; `text`: the spec as JSON."""
+        with writing(self._engine) as connection:
+            return self._new(connection, spec, text, source, branch)
 
     def adopt(self, run: str, spec: str, text: str) -> None:
         """Let a run go on with another spec from its next round."""
-        with self._write() as db:
-            db.execute("insert or ignore into specs values (?, ?)", (spec, text))
-            db.execute("update runs set spec = ? where run = ?", (spec, run))
+        with writing(self._engine) as connection:
+            self._keep(connection, spec, text)
+            connection.execute(update(runs).where(self._is(run)).values(spec=spec))
+
+    def fork(self, run: str, to_round: int, *, branch: str) -> str:
+        """Return a new run on `branch` that has the steps of the rounds before `to_round`; the old one stays.
+
+        UsageError where the run has not begun that round.
+        """
+        about = self.run(run)
+        old = [s for s in self.steps(run) if _round(s["key"]) is not None]
+        reached = max((_round(s["key"]) or 0 for s in old), default=0)
+        if not 0 <= to_round <= reached:
+            raise UsageError(f"{run} has the rounds 0 to {reached}, not {to_round}: fork it at one of these")
+        with writing(self._engine) as connection:
+            text = json.dumps(self.spec(about["spec"]))
+            name = self._new(connection, about["spec"], text, about["source"], branch)
+            kept = [s for s in old if (_round(s["key"]) or 0) < to_round]
+            if kept:
+                connection.execute(self._finish, [self._row(name, **s) for s in kept])
+        return name
+
+    def delete(self, run: str) -> None:
+        """Forget a run and its steps; what it changed in the dataset stays, and its name is never given again."""
+        self.run(run)
+        with writing(self._engine) as connection:
+            connection.execute(delete(steps).where(steps.c.project == self.project, steps.c.run == run))
+            gone = {"state": _GONE, "why": "", "source": "", "asked": None, "holder": None}
+            connection.execute(update(runs).where(self._is(run)).values(**gone))
 
     def set_state(self, run: str, state: str, why: str = "") -> None:
         """Note how a run is doing."""
-        ended = time.time() if state == "done" else None
-        with self._write() as db:
-            db.execute("update runs set state = ?, why = ?, ended = ? where run = ?", (state, why, ended, run))
+        ended = time.time() if state in _ENDED else None
+        with writing(self._engine) as connection:
+            self._held(connection, run)
+            connection.execute(update(runs).where(self._is(run)).values(state=state, why=why, ended=ended))
+
+    def request(self, run: str, what: str | None) -> None:
+        """Ask a run to "pause" or "cancel"; None takes that back. Whoever runs it looks about twice a second."""
+        if what not in ("pause", "cancel", None):
+            raise UsageError(f"a run is asked to 'pause' or 'cancel', not {what!r}")
+        self.run(run)
+        with writing(self._engine) as connection:
+            connection.execute(update(runs).where(self._is(run)).values(asked=what))
+
+    def requested(self, run: str) -> str | None:
+        """Return what is asked of a run, and take it: it is told once."""
+        asked = select(runs.c.asked).where(self._is(run))
+        with reading(self._engine) as connection:
+            if connection.scalar(asked) is None:
+                return None
+        with writing(self._engine) as connection:
+            what = connection.scalar(asked.with_for_update())
+            connection.execute(update(runs).where(self._is(run)).values(asked=None))
+        return what
 
     def runs(self) -> list[dict[str, Any]]:
-        """Return all runs, oldest first."""
-        cursor = self._db.execute("select run, spec, state, why, source, started, ended from runs order by number")
-        names = [c[0] for c in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        """Return all runs, oldest first: run, spec, branch, state, why, source, started, ended."""
+        wanted = (runs.c.project == self.project, runs.c.state != _GONE)
+        with reading(self._engine) as connection:
+            return [
+                dict(r) for r in connection.execute(select(*_ABOUT).where(*wanted).order_by(runs.c.number)).mappings()
+            ]
 
     def run(self, name: str | None = None) -> dict[str, Any]:
         """Return one run, default the newest; NotFound names those there are."""
-        runs = self.runs()
-        found = [r for r in runs if name is None or r["run"] == name]
-        if not found:
+        found = self.runs()
+        named = [r for r in found if name is None or r["run"] == name]
+        if not named:
             what = f"no run {name!r}" if name else "no run yet"
-            raise NotFound(f"{what}. {did_you_mean(name or '', [r['run'] for r in runs])} `tilth run FILE` starts one")
-        return found[-1]
+            raise NotFound(f"{what}. {did_you_mean(name or '', [r['run'] for r in found])} `tilth run FILE` starts one")
+        return named[-1]
 
     def spec(self, spec: str) -> Mapping[str, Any]:
         """Return the JSON of a spec."""
-        row = self._db.execute("select json from specs where spec = ?", (spec,)).fetchone()
-        if row is None:
+        with reading(self._engine) as connection:
+            text = connection.scalar(select(specs.c.json).where(specs.c.project == self.project, specs.c.spec == spec))
+        if text is None:
             raise Damaged(f"the journal has no spec {spec}; start a new run")
-        return json.loads(row[0])
+        return json.loads(text)
+
+    # -- steps -------------------------------------------------------------------------------------------------------
 
     def result(self, run: str, key: str) -> tuple[bool, Any]:
         """Return (True, result) of a finished step, (False, None) of one that has not."""
-        row = self._db.execute("select result from steps where run = ? and key = ?", (run, key)).fetchone()
-        return (False, None) if row is None else (True, json.loads(row[0]))
+        with reading(self._engine) as connection:
+            text = connection.scalar(_RESULT, {"project": self.project, "run": run, "key": key})
+        return (False, None) if text is None else (True, json.loads(text))
 
     def finish(self, run: str, key: str, result: Any, seconds: float) -> None:
-        """Write a step's result down."""
-        with self._write() as db:
-            db.execute(
-                "insert or replace into steps values (?, ?, ?, ?, ?)",
-                (run, key, json.dumps(result), time.time(), seconds),
-            )
+        """Write a step's result (JSON) down; one that has finished before gets the new result at its old place."""
+        row = self._row(run, key=key, result=result, finished=time.time(), seconds=seconds)
+        with writing(self._engine) as connection:
+            self._held(connection, run)
+            connection.execute(self._finish, row)
 
     def steps(self, run: str) -> list[dict[str, Any]]:
-        """Return the finished steps of a run in the order in which they finished."""
-        cursor = self._db.execute(
-            "select key, result, finished, seconds from steps where run = ? order by finished, rowid", (run,)
-        )
-        return [{"key": k, "result": json.loads(r), "finished": f, "seconds": s} for k, r, f, s in cursor.fetchall()]
+        """Return the finished steps of a run in the order in which they finished: key, result, finished, seconds."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(_STEPS, {"project": self.project, "run": run}).all()
+        return [{"key": k, "result": json.loads(r), "finished": f, "seconds": s} for k, r, f, s in rows]
 
-    @contextmanager
-    def _write(self) -> Generator[sqlite3.Connection]:
-        try:
-            self._db.execute("begin immediate")
-        except sqlite3.OperationalError as why:
-            raise Busy(
-                f"the journal is locked by another process ({why}); wait for it to finish, then run again"
-            ) from why
-        try:
-            yield self._db
-        except BaseException:
-            self._db.execute("rollback")
-            raise
-        self._db.execute("commit")
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _is(self, run: str) -> Any:
+        return and_(runs.c.project == self.project, runs.c.run == run)
+
+    def _row(self, run: str, *, key: str, result: Any, finished: float, seconds: float) -> dict[str, Any]:
+        told = {"key": key, "result": json.dumps(result), "finished": finished, "seconds": seconds}
+        return {"project": self.project, "run": run, **told}
+
+    def _new(self, connection: Connection, spec: str, text: str, source: str, branch: str) -> str:
+        if connection.dialect.name != "sqlite":
+            # two that begin at once would take the same number; SQLite has one writer anyway
+            connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(self.project))))
+        newest = select(func.coalesce(func.max(runs.c.number), 0)).where(runs.c.project == self.project)
+        number = (connection.scalar(newest) or 0) + 1
+        run = f"run-{number}"
+        self._keep(connection, spec, text)
+        row = {"project": self.project, "run": run, "number": number, "spec": spec, "branch": branch}
+        connection.execute(runs.insert().values(**row, state="running", source=source, started=time.time()))
+        return run
+
+    def _keep(self, connection: Connection, spec: str, text: str) -> None:
+        made = insert(self._engine, specs).values(project=self.project, spec=spec, json=text)
+        # the newest text: it tells where the dataset lies today
+        kept = made.on_conflict_do_update(index_elements=["project", "spec"], set_={"json": text})
+        connection.execute(kept)
+
+    def _held(self, connection: Connection, run: str) -> None:
+        if not self.holder:
+            return
+        holder = connection.scalar(select(runs.c.holder).where(self._is(run)).with_for_update())
+        if holder != self.holder:
+            by = f"worker {holder} runs it now" if holder else "it waits for another worker"
+            raise Parked(f"{run} is not this worker's any more: {by}. All that was done is safe", state="lost")
+
+
+def _round(key: str) -> int | None:
+    """Return the round that a step belongs to: 3 of `r3/ask/propose`."""
+    head = key.split("/", 1)[0]
+    return int(head[1:]) if head[:1] == "r" and head[1:].isdigit() else None
