@@ -446,31 +446,20 @@ def test_a_rule_that_fails_is_told_without_a_traceback_and_can_be_mended(project
 
 WAITING = """
 from dataclasses import replace
-from tilth import Rule, annotate, unlabeled
+from tilth import Rule, Team, annotate, unlabeled
 from workflow import workflow as base
 
-class Later:
-    name = "team"
-    spec = {"annotator": "mine:Later"}
-
-    @classmethod
-    def from_spec(cls, spec):
-        return cls()
-
-    def answer(self, dataset, records, *, question, votes):
-        return None
-
-mine = replace(base, rules={"ask": Rule(select=unlabeled.sample(3), do=annotate(by=Later()))})
+mine = replace(base, rules={"ask": Rule(select=unlabeled.sample(3), do=annotate(by=Team("crowd")))})
 del base
 """
 
 
 def test_waiting_for_people_is_exit_code_3_and_no_error(project: Path) -> None:
     (project / "mine.py").write_text(WAITING)
-    result = shell("run", project / "mine.py", "--inline", "--json")
+    result = shell("run", project / "mine.py", "--inline", "--no-wait", "--json")
     assert result.returncode == 3
     assert json.loads(result.stdout)["state"] == "waiting"
-    assert "waits for answers to 3 questions" in result.stderr
+    assert "waits for crowd: 3 questions" in result.stderr
     assert "error:" not in result.stderr
     status = document(tilth("status", project, "--json"))
     assert (status["run"]["state"], status["splits"]["train"]["pending"]) == ("waiting", 3)
@@ -494,7 +483,7 @@ def test_a_run_whose_process_is_gone_rests_and_goes_on(project: Path) -> None:
     assert document(tilth("status", project, "--json"))["run"]["state"] == "resting"
     assert "its process is gone" in ok(tilth("status", project)).stdout
     with FileLock(project / "runs" / "lock"):
-        (project / "runs" / "holder").write_text(str(os.getpid()))
+        (project / "runs" / "holder").write_text(f"{os.getpid()} run-1")
         assert document(tilth("status", project, "--json"))["run"]["state"] == "running"
         busy = tilth("run", project, "--inline")
         assert busy.exit_code == 1

@@ -31,7 +31,7 @@ class Teller:
     label: Any
     cost: float = 1.0
     name: str = "teller"
-    calls: int = 0
+    at_once: bool = True
 
     @property
     def spec(self) -> Mapping[str, Any]:
@@ -41,7 +41,7 @@ class Teller:
     def from_spec(cls, spec: Mapping[str, Any]) -> "Teller":
         return cls(spec["label"], spec["cost"])
 
-    def answer(self, dataset: Any, records: Any, *, question: str, votes: int) -> Answers:
+    def answer(self, dataset: Any, records: Any, *, question: str, votes: int, earlier: int = 0) -> Answers:
         n = len(records)
         return Answers(records, [self.label] * n, [self.name] * n, np.full(n, self.cost))
 
@@ -53,7 +53,7 @@ class Fickle(Teller):
     def spec(self) -> Mapping[str, Any]:
         return {**super().spec, "annotator": f"{__name__}:Fickle"}
 
-    def answer(self, dataset: Any, records: Any, *, question: str, votes: int) -> Answers:
+    def answer(self, dataset: Any, records: Any, *, question: str, votes: int, earlier: int = 0) -> Answers:
         n = len(records)
         return Answers(records, [str(i % 10) for i in range(n)], [self.name] * n, np.ones(n))
 

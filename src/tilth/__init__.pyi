@@ -1,6 +1,8 @@
 from .actions import action as action
 from .actions import annotate as annotate
 from .actions import augment as augment
+from .actions import collect as collect
+from .actions import edit as edit
 from .actions import modify as modify
 from .actions import relabel as relabel
 from .actions import remove as remove
@@ -10,6 +12,9 @@ from .algebra import metric as metric
 from .algebra import signal as signal
 from .dataset import Dataset as Dataset
 from .labeling import Oracle as Oracle
+from .labeling import Panel as Panel
+from .labeling import Team as Team
+from .labeling import disagrees_with_model as disagrees_with_model
 from .metrics import accuracy as accuracy
 from .metrics import f1 as f1
 from .metrics import gain as gain

@@ -3,6 +3,7 @@
 Asking, waiting and taking the answers are steps with keys of their own; each has its effect once.
 """
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -14,19 +15,21 @@ import numpy as np
 import numpy.typing as npt
 
 from tilth import taking
+from tilth.actions.label import Annotate
 from tilth.changes import Changes, Op, events
-from tilth.context import Context
+from tilth.context import Context, Desk
 from tilth.dataset import Dataset
 from tilth.dataset.view import PENDING
 from tilth.durations import seconds, spoken
 from tilth.errors import UsageError
-from tilth.labeling.inbox import Drained, Posted, Tasks
+from tilth.labeling.inbox_values import Drained, Posted, Tasks
+from tilth.labeling.panel import Panel
 from tilth.labeling.team import Team
 from tilth.protocols import Annotator, Answers
 from tilth.questions import Question
 from tilth.workflow import Workflow
 
-__all__ = ["Sitting", "ask", "take_late", "wind_up"]
+__all__ = ["Sitting", "ask", "put_alone", "take_late", "wind_up"]
 
 Ids = npt.NDArray[np.int64]
 Settle = Callable[[Dataset, Question, Answers], Changes]
@@ -110,8 +113,35 @@ def _post(ctx: Context, sitting: Sitting, name: str) -> dict[str, Any]:
     if sitting.more_of is not None:
         ctx.inbox.set_votes(name, question.records, sitting.earlier + question.votes)
         return {"version": version, "by": by.name}
-    dataset = workflow.dataset.at(version)
-    project = dataset.path.parent
+    gold = None if sitting.gold is None else sitting.gold(question)
+    panel = sitting.about.get("actor", "")
+    said = _suggestions(workflow, version, sitting.about["model"], question)
+    dataset, rule = workflow.dataset.at(version), sitting.about["rule"]
+    _publish(ctx, dataset, name, question, by, rule=rule, panel=panel, gold=gold, suggestions=said)
+    return {"version": version, "by": by.name}
+
+
+def put_alone(
+    ctx: Desk, dataset: Dataset, record: int, action: Annotate, *, rule: str, reason: str
+) -> None:
+    """Ask about one record beside the rules; its answers are taken at the start of the next round."""
+    by = action.by.members[0] if isinstance(action.by, Panel) else action.by
+    question = Question(by, np.array([record]), votes=action.votes, reason=reason)
+    _publish(ctx, dataset, f"{ctx.scope}{ctx.run}/{rule}", question, by, rule=rule)
+
+
+def _publish(
+    ctx: Desk,
+    dataset: Dataset,
+    name: str,
+    question: Question,
+    by: Annotator,
+    *,
+    rule: str,
+    panel: str = "",
+    gold: list[str | None] | None = None,
+    suggestions: list[str | None] | None = None,
+) -> None:
     label = dataset.schema.label
     posted = Posted(
         id=name,
@@ -119,11 +149,11 @@ def _post(ctx: Context, sitting: Sitting, name: str) -> dict[str, Any]:
         team=by.name,
         dataset=str(dataset.path.resolve()),
         branch=dataset.branch_name,
-        version=version,
+        version=dataset.version,
         run=f"{ctx.scope}{ctx.run}",
-        rule=sitting.about["rule"],
-        panel=sitting.about.get("actor", ""),
-        guide=by.guidelines(project) if isinstance(by, Team) else "",
+        rule=rule,
+        panel=panel,
+        guide=by.guidelines(dataset.path.parent) if isinstance(by, Team) else "",
         reason=question.reason,
         signal=question.signal,
         votes=question.votes,
@@ -133,11 +163,20 @@ def _post(ctx: Context, sitting: Sitting, name: str) -> dict[str, Any]:
         records=question.records,
         keys=_keys(dataset, question),
         scores=question.score,
+        suggestions=suggestions,
         details=None if question.details is None else list(question.details),
-        gold=None if sitting.gold is None else sitting.gold(question),
+        gold=gold,
     )
     ctx.inbox.publish(posted, tasks)
-    return {"version": version, "by": by.name}
+
+
+def _suggestions(workflow: Workflow, version: int, model: str, question: Question) -> list[str | None] | None:
+    """Return the class that the model finds most probable for each record, for people to accept or not."""
+    state = workflow.state(version, model)
+    if question.kind != "label" or not state.classes or workflow.dataset.schema.label.kind != "class":
+        return None
+    codes = state.predicted[question.records].tolist()
+    return [json.dumps(state.classes[code]) if code >= 0 else None for code in codes]
 
 
 def _keys(dataset: Dataset, question: Question) -> list[str]:
@@ -205,31 +244,30 @@ def _changes(
 # --------------------------------------------------------------------------------------------------------------
 
 
-def take_late(ctx: Context, workflow: Workflow, part: str, round: int, *, all_: bool) -> dict[str, Any]:
-    """Commit answers that came after their question was taken; `all_`: of records that still lack votes too."""
+def take_late(ctx: Desk, dataset: Dataset, part: str, round: int, *, every: bool) -> dict[str, Any]:
+    """Commit answers that came after their question was taken; `every`: of records that still lack votes too."""
     n, conflicts = 0, 0
-    for asked in ctx.inbox.undrained(f"{ctx.scope}", branch=workflow.dataset.branch_name):
-        drained = ctx.inbox.claim(asked.id, f"{ctx.scope}{ctx.run}/{part}", complete=not all_)
+    for asked in ctx.inbox.undrained(ctx.scope, branch=dataset.branch_name):
+        drained = ctx.inbox.claim(asked.id, f"{ctx.scope}{ctx.run}/{part}", complete=not every)
         if len(drained.records) == 0:
             continue
         run, _, key = asked.id.removeprefix(ctx.scope).partition("/")
         about = {"run": ctx.run, "round": round, "rule": asked.rule, "actor": asked.panel}
         folder = ctx.folder.parent / run / "changes"
-        dataset = workflow.dataset.at(workflow.dataset.version)
-        by = Team(asked.team)
-        question = _asked_before(folder, key, asked, by)
-        changes, _ = _changes(dataset, question, drained, taking.labels)
-        done = workflow.dataset.commit(
-            taking.late(dataset, changes),
+        now = dataset.at(dataset.version)
+        question = _asked_before(folder, key, asked, Team(asked.team))
+        changes, _ = _changes(now, question, drained, taking.labels)
+        done = dataset.commit(
+            taking.late(now, changes),
             key=f"{ctx.run}/{part}/{asked.id}",
-            base=dataset.version,
+            base=now.version,
             on_conflict="skip",
             message=f"late answers of {asked.team}: {asked.reason}",
             **about,
         )
         n += len(drained.records)
         conflicts += done.meta.get("conflicts", 0)
-    return {"n": n, "conflicts": conflicts, "version": workflow.dataset.version}
+    return {"n": n, "conflicts": conflicts, "version": dataset.version}
 
 
 def _asked_before(folder: Path, key: str, asked: Posted, by: Team) -> Question:
@@ -247,22 +285,22 @@ def _asked_before(folder: Path, key: str, asked: Posted, by: Team) -> Question:
     return Question.load(folder / key.replace("/", "-"), plan, by)
 
 
-def wind_up(ctx: Context, workflow: Workflow, round: int, why: str) -> dict[str, Any]:
+def wind_up(ctx: Desk, dataset: Dataset, round: int, why: str) -> dict[str, Any]:
     """At the end of a run: take the last answers, close its questions, and free the records that still wait for one."""
-    done = take_late(ctx, workflow, "last", round, all_=True)
+    done = take_late(ctx, dataset, "last", round, every=True)
     for asked in ctx.inbox.questions(run=f"{ctx.scope}{ctx.run}", state="open"):
         ctx.inbox.close_question(asked.id, why)
-    dataset = workflow.dataset.at(workflow.dataset.version)
-    pending = np.flatnonzero(dataset.view.asked == PENDING)
+    now = dataset.at(dataset.version)
+    pending = np.flatnonzero(now.view.asked == PENDING)
     if len(pending):
         reason = f"{ctx.run} ended before they were answered"
-        workflow.dataset.commit(
+        dataset.commit(
             Changes(events(Op.WITHDRAW, pending, reason=reason)),
             key=f"{ctx.run}/withdraw",
-            base=dataset.version,
+            base=now.version,
             on_conflict="skip",
             message=reason,
             run=ctx.run,
             round=round,
         )
-    return done | {"withdrawn": len(pending), "version": workflow.dataset.version}
+    return done | {"withdrawn": len(pending), "version": dataset.version}

@@ -27,6 +27,7 @@ class Op(IntEnum):
     ASK = 3
     ANSWER = 4
     WITHDRAW = 5
+    QUARANTINE = 6
 
 
 class Field(IntEnum):
@@ -37,6 +38,8 @@ class Field(IntEnum):
     WEIGHT = 2
     SPLIT = 3
     PAYLOAD = 4
+    GOLD = 5
+    REVIEW = 6
 
 
 EVENT = pa.schema(

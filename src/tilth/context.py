@@ -7,21 +7,35 @@ from typing import Any, Protocol
 from tilth.labeling.inbox import Inbox
 from tilth.workflow import Workflow
 
-__all__ = ["Context"]
+__all__ = ["Context", "Desk"]
 
 
-class Context(Protocol):
-    """What an engine gives to the loop: durable steps, training, waits, the inbox, a folder, and someone who listens."""
+class Desk(Protocol):
+    """Where a run keeps what it asked: its name, its folder, the inbox."""
 
-    run: str
-    scope: str
-    """Stands before the names of questions where several projects share an inbox."""
-    folder: Path
+    @property
+    def run(self) -> str:
+        """The run's name."""
+        ...
+
+    @property
+    def scope(self) -> str:
+        """What stands before the names of questions where several projects share an inbox."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        ...
 
     @property
     def inbox(self) -> Inbox:
         """Where people are asked and answer."""
         ...
+
+
+class Context(Desk, Protocol):
+    """What an engine gives to the loop: durable steps, training, waits, the inbox, a folder, and someone who listens."""
 
     async def step(self, key: str, call: Callable[[], Any]) -> Any:
         """Run `call` (returns JSON) once a key: a step that has finished before returns what it returned then."""

@@ -111,7 +111,7 @@ async def loop(given: Workflow, ctx: Context) -> Outcome:
     outcome = await _rounds(given, ctx)
     if given.asks_people:
         r = len(outcome.rounds)
-        await ctx.step("last", lambda: wind_up(ctx, given, r, f"{ctx.run} is done: {outcome.why}"))
+        await ctx.step("last", lambda: wind_up(ctx, given.dataset, r, f"{ctx.run} is done: {outcome.why}"))
     return outcome
 
 
@@ -123,7 +123,7 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
         began = time.perf_counter()
         r = len(rounds)
         if given.asks_people:  # what came too late for the round in which it was asked
-            await ctx.step(f"r{r}/late", lambda n=r: take_late(ctx, given, f"r{n}/late", n, all_=False))
+            await ctx.step(f"r{r}/late", lambda n=r: take_late(ctx, given.dataset, f"r{n}/late", n, every=False))
 
         def pin() -> dict[str, Any]:
             return {"spec": given.spec_hash(), "version": given.dataset.version}

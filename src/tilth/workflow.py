@@ -3,11 +3,12 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tilth.algebra import Condition, Quantity, Value, from_json, to_json
 from tilth.dataset import Dataset
+from tilth.durations import seconds
 from tilth.errors import UsageError
 from tilth.functions import find
 from tilth.html import table
@@ -29,8 +30,9 @@ class Workflow:
 
     `rules` run in the given order in every round; `until` is looked at after each training; `report`: metrics shown for
     every round (default accuracy, or rmse for numbers); `probe`: the model by which label quality is judged (default:
-    random forest and nearest neighbours); `seed`: every draw follows from it. Held-out records are never chosen by a
-    rule. UsageError names the part that is wrong.
+    random forest and nearest neighbours); `seed`: every draw follows from it. A finished project is
+    entered again `every` so often ("1h"), if `trigger` holds then: a condition on the data and on what the last model
+    said; nothing is trained for it. Held-out records are never chosen by a rule. UsageError names the part that is wrong.
     """
 
     dataset: Dataset
@@ -41,6 +43,8 @@ class Workflow:
     probe: Model | None = None
     seed: int = 0
     name: str = ""
+    every: str | None = None
+    trigger: Condition | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.dataset, Dataset):
@@ -55,6 +59,12 @@ class Workflow:
             raise UsageError(
                 f"Workflow(until={self.until!r}): a condition on the whole state, such as (accuracy() >= 0.95) | "
                 "(rounds() >= 20)"
+            )
+        if self.every is not None:
+            seconds(self.every, what="Workflow: every")
+        if self.trigger is not None and (not isinstance(self.trigger, Condition) or self.trigger.per_record):
+            raise UsageError(
+                f"Workflow(trigger={self.trigger!r}): a condition on the whole state, such as pool_size() >= 500"
             )
         kind = self.dataset.schema.label.kind
         if not self.report:
@@ -73,6 +83,8 @@ class Workflow:
         for name, rule in self.rules.items():
             yield f"rule {name!r}", rule
         yield "until", self.until
+        if self.trigger is not None:
+            yield "trigger", self.trigger
         for quantity in self.report:
             yield "report", quantity
 
@@ -85,6 +97,10 @@ class Workflow:
     def needs(self) -> frozenset[str]:
         """What it reads of the model's state in all: only this is computed."""
         return frozenset({"probabilities"}).union(*(value.needs for _, value in self.parts()))
+
+    def on(self, dataset: Dataset) -> "Workflow":
+        """Return the same workflow on another dataset, or another branch of this one."""
+        return replace(self, dataset=dataset)
 
     @property
     def asks_people(self) -> bool:
@@ -106,6 +122,8 @@ class Workflow:
             "probe": to_json(self.judge),
             "seed": self.seed,
             "name": self.name,
+            "every": self.every,
+            "trigger": None if self.trigger is None else self.trigger.to_json(),
         }
 
     @classmethod
@@ -121,6 +139,8 @@ class Workflow:
             probe=from_json(data["probe"]),
             seed=data["seed"],
             name=data["name"],
+            every=data.get("every"),
+            trigger=from_json(data.get("trigger")),
         )
 
     def spec_hash(self) -> str:
@@ -141,6 +161,8 @@ class Workflow:
             f"    model={self.model!r},",
             f"    rules={{{rules}\n    }},",
             f"    until={self.until!r},",
+            *([f"    every={json.dumps(self.every)},"] if self.every else []),
+            *([f"    trigger={self.trigger!r},"] if self.trigger is not None else []),
             ")",
         ]
         return "\n".join(lines)

@@ -149,10 +149,9 @@ def _each(
             failed.append((record, why))
     if failed and not made:
         record, why = failed[0]
-        more = f" (and on all {len(failed)} others)" if len(failed) > 1 else ""
+        more = f" (and on the {len(failed) - 1:,} others that were chosen)" if len(failed) > 1 else ""
         raise UsageError(
-            f"{by!r} failed on record {record.key!r}{more}: {type(why).__name__}: {why}. Nothing was changed; mend it "
-            "and run again"
+            f"{by!r} failed on record {record.key!r}: {type(why).__name__}: {why}{more}. Nothing was changed"
         ) from why
     parts = [
         events(Op.QUARANTINE, np.array([r.id]), reason=f"{what} failed: {type(why).__name__}: {why}", actor=by.name)

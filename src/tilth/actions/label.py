@@ -77,7 +77,7 @@ def _annotator(by: Any, name: str, votes: int, enough: float, patience: str | No
     if not isinstance(by, (Annotator, Panel)):
         raise UsageError(
             f"{name}(by={by!r}): by is an annotator such as Team(name) or Oracle(column), or a Panel, got "
-            f"{type(by).__name__}"
+            f"{type(by).__name__}; one of your own has name, spec, at_once and answer (tilth.protocols.Annotator)"
         )
     terms(name, votes=votes, enough=enough, patience=patience)
     if isinstance(by, Panel) and (votes, enough, patience) != (1, 1.0, None):

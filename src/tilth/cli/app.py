@@ -8,21 +8,10 @@ from typing import Annotated
 
 import typer
 
-from tilth.cli.guard import Guarded, trace
+from tilth.cli import lifecycle as _  # noqa: F401  its commands join the group
+from tilth.cli.options import Engine, FilePath, Json, ProjectPath, RunName, Traceback, WorkflowName, app
 
 __all__ = ["app", "main"]
-
-app = typer.Typer(
-    cls=Guarded,
-    help="Run the loop of data-centric AI: a model's state decides which records change, and how.",
-    epilog="Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 waiting for people, 130 stopped by Ctrl-C.",
-    no_args_is_help=True,
-    # rich would draw help and tracebacks: 120 ms for every command, and boxes that no pipe reads
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-
 
 class Kind(StrEnum):
     """What a label is."""
@@ -44,22 +33,6 @@ class Missing(StrEnum):
 
     ERROR = "error"
     KEEP = "keep"
-
-
-ProjectPath = Annotated[Path, typer.Argument(metavar="PROJECT", help="The project's folder, or a dataset's.")]
-FilePath = Annotated[Path, typer.Argument(metavar="FILE", help="The workflow's file, or the project's folder.")]
-WorkflowName = Annotated[str | None, typer.Option("--name", help="Which workflow, where the file has several.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
-Traceback = Annotated[
-    bool,
-    typer.Option(
-        "--traceback",
-        callback=trace,
-        expose_value=False,
-        envvar="TILTH_TRACEBACK",
-        help="Show where in the code an error came from.",
-    ),
-]
 
 
 def _version(wanted: bool) -> None:
@@ -127,15 +100,23 @@ def new(
 def run(
     file: FilePath,
     name: WorkflowName = None,
+    which: RunName = None,
     adopt: Annotated[bool, typer.Option("--adopt", help="Go on with an edited workflow from the next round.")] = False,
     inline: Annotated[bool, typer.Option("--inline", help="Train in this process instead of a child.")] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Where people have to answer, stop with exit code 3 instead of waiting.")
+    ] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Run in the background; `tilth watch` shows it.")] = False,
+    engine: Engine = None,
     json: Json = False,
     _traceback: Traceback = False,
 ) -> None:
     """Run a workflow, or go on with the run that was stopped."""
+    from tilth.cli.running import Wish
     from tilth.cli.running import run as go
 
-    go(file, name=name, adopt=adopt, inline=inline, json=json)
+    wish = Wish(name=name, run=which, adopt=adopt, inline=inline, wait=not no_wait, engine=engine, json=json)
+    go(file, wish, detach=detach)
 
 
 @app.command()
@@ -147,11 +128,13 @@ def explain(file: FilePath, name: WorkflowName = None, json: Json = False, _trac
 
 
 @app.command()
-def status(project: ProjectPath = Path(), json: Json = False, _traceback: Traceback = False) -> None:
+def status(
+    project: ProjectPath = Path(), engine: Engine = None, json: Json = False, _traceback: Traceback = False
+) -> None:
     """Tell how the data and the last run are, and what to do next."""
     from tilth.cli.status import status as look
 
-    look(project, json=json)
+    look(project, engine=engine, json=json)
 
 
 @app.command()

@@ -7,7 +7,6 @@ from pathlib import Path
 import typer
 
 from tilth.cli.loading import newest_run, open_dataset
-from tilth.cli.status import running
 from tilth.cli.terminal import note, say, working
 from tilth.cli.words import clean, count
 from tilth.dataset import Dataset
@@ -37,7 +36,7 @@ def rollback(project: Path, version: int, *, yes: bool) -> None:
         return
     say(f"from version {dataset.version} back to {version}: {', '.join(parts)}{_staying(counts)}")
     run = newest_run(dataset)
-    if run is not None and running(run):
+    if run is not None and run.at_work:
         note(f"{run.name} is running: it sees this from its next round on")
     if not yes:
         if not sys.stdin.isatty():

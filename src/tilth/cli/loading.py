@@ -1,5 +1,6 @@
 """From the arguments of a command to what they name: a workflow in a file, a dataset in a folder."""
 
+import contextlib
 import traceback
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,10 @@ from tilth.dataset import Dataset
 from tilth.errors import NotFound, RunFailed, TilthError, UsageError, did_you_mean
 from tilth.functions import load_file
 from tilth.runs import Run
-from tilth.runs.local import home_of
+from tilth.runs.home import home_of, journal_of
 from tilth.workflow import Workflow
 
-__all__ = ["newest_run", "open_dataset", "workflow_in", "workflow_of"]
+__all__ = ["known_runs", "newest_run", "open_dataset", "workflow_in", "workflow_of"]
 
 
 def workflow_in(file: Path, name: str | None) -> tuple[Path, Workflow]:
@@ -46,14 +47,25 @@ def open_dataset(project: Path, *, branch: str = "main") -> Dataset:
     return Dataset.open(project.parent if project.suffix == ".py" and project.is_file() else project, branch=branch)
 
 
-def newest_run(dataset: Dataset) -> Run | None:
-    """Return the newest run on a dataset, None where there has been none; nothing is written."""
-    if not (home_of(dataset.path) / "journal.sqlite").exists():
+def newest_run(dataset: Dataset, name: str | None = None, *, engine: str | None = None) -> Run | None:
+    """Return a run on a dataset, the newest without `name`; None where there has been none; nothing is written."""
+    if engine is None and not (home_of(dataset.path) / "journal.sqlite").exists():
         return None
     try:
-        return Run(dataset)
+        return Run(dataset, name, engine=engine)
     except NotFound:
+        if name is not None:
+            raise
         return None
+
+
+def known_runs(dataset: Dataset, *, engine: str | None = None) -> list[Run]:
+    """Return all runs on a dataset, oldest first; nothing is written."""
+    if engine is None and not (home_of(dataset.path) / "journal.sqlite").exists():
+        return []
+    with contextlib.closing(journal_of(dataset.path, engine)) as journal:
+        names = [r["run"] for r in journal.runs()]
+    return [Run(dataset, name, engine=engine) for name in names]
 
 
 def workflow_of(dataset: Dataset, source: str = "") -> Path | None:

@@ -26,7 +26,12 @@ _STEPS = {
     "propose": "choosing records",
     "commit": "writing the changes",
     "ask": "asking",
-    "answers": "taking the answers",
+    "answers": "asking, and taking the answers",
+    "wait": "waiting for people",
+    "take": "taking the answers",
+    "late": "taking answers that came late",
+    "last": "taking the last answers",
+    "plan": "choosing whom to ask",
     "gate/without": "training without its changes",
     "gate/with": "training with its changes",
     "gate/judge": "comparing",
@@ -34,7 +39,7 @@ _STEPS = {
 }
 
 
-def step_said(key: str, version: int) -> str:
+def step_said(key: str, version: int | None = None) -> str:
     """Return what a step of the loop is about.
 
     >>> step_said("r3/fix/gate/with", 7)
@@ -44,11 +49,14 @@ def step_said(key: str, version: int) -> str:
     """
     parts = key.split("/")
     number_of = parts[0].removeprefix("r")
+    training = "training" if version is None else _STEPS["train"].format(version=version)
+    if key == "last":
+        return _STEPS["last"]
     for length in (2, 1):
-        said = _STEPS.get("/".join(parts[-length:]))
+        said = training if parts[-1] == "train" else _STEPS.get("/".join(parts[-length:]))
         if said is not None and len(parts) > length:
             rule = "/".join(parts[1:-length])
-            return clean(f"round {number_of}{f', {rule}' if rule else ''}: {said.format(version=version)}")
+            return clean(f"round {number_of}{f', {rule}' if rule else ''}: {said}")
     return clean(key)
 
 

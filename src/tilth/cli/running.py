@@ -1,43 +1,107 @@
 """`tilth run`: run a workflow and show it, or go on with the run that was stopped."""
 
 import contextlib
+import os
+import subprocess
 import sys
+import time
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tilth.cli.live import Live, Plain, Watching
 from tilth.cli.loading import newest_run, workflow_in
-from tilth.cli.terminal import interactive, say, working
+from tilth.cli.terminal import interactive, note, say, working
 from tilth.cli.words import as_json, clean, count, number
-from tilth.errors import Parked
+from tilth.errors import Parked, RunFailed
 from tilth.runs import Run
 from tilth.runs import run as go
+from tilth.runs.home import home_of
 from tilth.workflow import Workflow
 
-__all__ = ["run"]
+__all__ = ["Wish", "run"]
 
 
-def run(file: Path, *, name: str | None, adopt: bool, inline: bool, json: bool) -> None:
+@dataclass(frozen=True)
+class Wish:
+    """How a workflow is to be run: which one of its file, as which run, and what happens where people have to answer."""
+
+    name: str | None
+    run: str | None
+    adopt: bool
+    inline: bool
+    wait: bool
+    engine: str | None
+    json: bool
+
+
+def run(file: Path, wish: Wish, *, detach: bool = False) -> None:
     """Run the workflow in a file; the rounds pass on stderr, the result goes to stdout."""
     loading = working(f"loading {file}") if interactive() else contextlib.nullcontext()
     with contextlib.redirect_stdout(sys.stderr), loading:  # what the user's own functions print is not the result
-        path, workflow = workflow_in(file, name)
-    before = newest_run(workflow.dataset)
-    opening = f"{before.name} goes on where it was" if before is not None and before.state != "done" else ""
+        path, workflow = workflow_in(file, wish.name)
+    if detach:
+        _detach(path, workflow, wish)
+        return
+    before = newest_run(workflow.dataset, wish.run, engine=wish.engine)
+    goes_on = before is not None and before.state not in ("done", "cancelled")
+    opening = f"{before.name} goes on where it was" if before is not None and goes_on else ""
     watching = Live(workflow, opening) if interactive() else Plain(workflow, opening)
     try:
         with contextlib.redirect_stdout(sys.stderr), _told(workflow, watching, file):
-            done = go(workflow, source=path, listen=watching, inline=inline, adopt=adopt)
+            done = _go(workflow, path, watching, wish)
     except Parked:
-        waiting = newest_run(workflow.dataset)
-        if json and waiting is not None:
+        waiting = newest_run(workflow.dataset, wish.run, engine=wish.engine)
+        if wish.json and waiting is not None:
             say(as_json(waiting.to_json()))
         raise
-    if json:
+    if wish.json:
         say(as_json(done.to_json()))
         return
     for line in _result(workflow, done, file):
         say(line)
+
+
+def _go(workflow: Workflow, path: Path, watching: Watching, wish: Wish) -> Run:
+    if wish.engine is None:
+        options = {"inline": wish.inline, "adopt": wish.adopt, "wait": wish.wait}
+        return go(workflow, name=wish.run, source=path, listen=watching, **options)
+    from tilth.runs import durable
+
+    options = {"inline": wish.inline, "adopt": wish.adopt, "wait": wish.wait}
+    return durable.run(workflow, engine=wish.engine, name=wish.run, source=path, listen=watching, **options)
+
+
+def _detach(path: Path, workflow: Workflow, wish: Wish) -> None:
+    """Start the same command in a process of its own and return when it is at work; its output goes to a file."""
+    home = home_of(workflow.dataset.path)
+    home.mkdir(parents=True, exist_ok=True)
+    log = home / "detached.log"
+    options = ["--name", wish.name] if wish.name else []
+    options += ["--run", wish.run] if wish.run else []
+    options += [flag for flag, on in (("--adopt", wish.adopt), ("--no-wait", not wish.wait)) if on]
+    env = os.environ | ({"TILTH_ENGINE": wish.engine} if wish.engine else {})  # a password is not for everyone's `ps`
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tilth.cli", "run", str(path), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=env,
+        )
+    began = newest_run(workflow.dataset, wish.run, engine=wish.engine)
+    known = None if began is None else (began.name, len(began.steps))
+    while process.poll() is None:
+        now = newest_run(workflow.dataset, wish.run, engine=wish.engine)
+        if now is not None and (now.at_work or (now.name, len(now.steps)) != known):
+            note(f"{now.name} runs in the background (process {process.pid}); what it says: {log}")
+            note(f"tilth watch {path.parent} shows it, tilth pause and tilth cancel stop it")
+            return
+        time.sleep(0.05)
+    if process.returncode != 0:
+        raise RunFailed(f"it ended at once, exit code {process.returncode}: {log.read_text(encoding='utf-8').strip()}")
+    note(f"it is over already; what it said: {log}")
 
 
 @contextlib.contextmanager
@@ -52,8 +116,18 @@ def _told(workflow: Workflow, watching: Watching, file: Path) -> Generator[None]
             f"the step that was under way starts again. Go on: tilth run {file}"
         ) from None
     except Parked as parked:
-        parked.args = (f"{parked}. All that was done is safe. When there are answers, go on: tilth run {file}",)
+        told = {
+            "waiting": f"All that was done is safe. Answer by tilth label {_project(file)} --as NAME, then go on: "
+            f"tilth run {file}",
+            "paused": f"All that was done is safe. Go on: tilth run {file}",
+            "cancelled": "What it changed stays; a new run begins by tilth run",
+        }
+        parked.args = (f"{parked}. {told.get(parked.state, f'Go on: tilth run {file}')}",)
         raise
+
+
+def _project(file: Path) -> Path:
+    return file if file.is_dir() else file.parent
 
 
 def _result(workflow: Workflow, done: Run, file: Path) -> Iterator[str]:
@@ -66,8 +140,7 @@ def _result(workflow: Workflow, done: Run, file: Path) -> Iterator[str]:
         if name in last.test:
             line += f", on test: {number(first.test.get(name))} → {number(last.test[name])}"
         yield line
-    dataset = workflow.dataset
+    dataset = done.dataset
     yield f"{dataset.name}: version {first.version} → {dataset.version}, {count(last.labels_spent, 'label')} spent"
     if dataset.version != first.version:
-        project = file if file.is_dir() else file.parent
-        yield f"what changed: tilth diff {project} {first.version} {dataset.version}"
+        yield f"what changed: tilth diff {_project(file)} {first.version} {dataset.version}"

@@ -1,13 +1,11 @@
 """`tilth status`: how the dataset and its last run are, and what to do next."""
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from tilth.cli.loading import newest_run, open_dataset, workflow_of
 from tilth.cli.terminal import say, table
@@ -17,13 +15,13 @@ from tilth.dataset.schema import SPLITS
 from tilth.dataset.view import PENDING
 from tilth.runs import Run
 
-__all__ = ["running", "status"]
+__all__ = ["status"]
 
 
-def status(project: Path, *, json: bool) -> None:
+def status(project: Path, *, engine: str | None, json: bool) -> None:
     """Tell the state of a project."""
     dataset = open_dataset(project)
-    run = newest_run(dataset)
+    run = newest_run(dataset, engine=engine)
     found: dict[str, Any] = _dataset(dataset) | {
         "run": None if run is None else _run(run),
         "next": _next(dataset, run, project),
@@ -41,24 +39,6 @@ def status(project: Path, *, json: bool) -> None:
     for line in _said(found["run"]):
         say(line)
     say(f"next: {found['next']}")
-
-
-def running(run: Run) -> bool:
-    """Whether a process is at work on a project: the lock of its runs is held."""
-    holder = run.home / "holder"
-    try:
-        os.kill(int(holder.read_text(encoding="utf-8")), 0)
-    except (OSError, ValueError):
-        return (
-            False  # the process is gone: the lock need not be touched, which a run that begins now would stumble over
-        )
-    lock = FileLock(run.home / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
 
 
 def _dataset(dataset: Dataset) -> dict[str, Any]:
@@ -84,8 +64,8 @@ def _dataset(dataset: Dataset) -> dict[str, Any]:
 
 
 def _run(run: Run) -> dict[str, Any]:
-    """Return how a run is: a run whose process is gone has left "running" in its journal, and rests."""
-    state = run.state if run.state != "running" or running(run) else "resting"
+    """Return how a run is."""
+    state = run.standing
     rounds = run.rounds
     last = rounds[-1] if rounds else None
     shown = {} if last is None else {name: last.metrics.get(name) for name in (last.test or last.metrics)}
@@ -106,6 +86,8 @@ _SAYS = {
     "resting": "rests: its process is gone, everything up to here is safe",
     "paused": "was stopped, everything up to here is safe",
     "waiting": "waits for people",
+    "queued": "waits for a worker",
+    "cancelled": "was cancelled, what it changed stays",
     "failed": "failed",
     "done": "is done",
 }
@@ -130,12 +112,12 @@ def _next(dataset: Dataset, run: Run | None, project: Path) -> str:
     if run is None:
         return f"tilth explain {where}, then tilth run {where}"
     match run.state:
-        case "done":
+        case "done" | "cancelled":
             return f"tilth log {project}, tilth export {project} data.parquet, or tilth run {where} for a new run"
-        case "running" if running(run):
+        case "running" if run.at_work:
             return f"wait for it, or stop it and go on later by tilth run {where}"
         case "waiting":
-            return f"answer the questions, then tilth run {where}"
+            return f"tilth label {project} --as NAME" + ("" if run.at_work else f", then tilth run {where}")
         case "failed":
             return f"mend what failed, then tilth run {where}: it goes on at the step that failed"
         case _:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tilth.dataset import Dataset
 from tilth.html import table
-from tilth.runs.journal import Journal
+from tilth.runs.home import home_of, is_held, journal_of
 from tilth.state import Round
 
 __all__ = ["Run"]
@@ -15,15 +15,15 @@ __all__ = ["Run"]
 class Run:
     """A run of a workflow: its state, its rounds, what each rule did; as a table, a plot, or HTML in a notebook."""
 
-    def __init__(self, dataset: Dataset, name: str | None = None) -> None:
+    def __init__(self, dataset: Dataset, name: str | None = None, *, engine: str | None = None) -> None:
         self.dataset = dataset
-        home = dataset.path.parent / "runs" if dataset.path.name == "dataset" else dataset.path / "runs"
-        journal = Journal(home / "journal.sqlite")
+        journal = journal_of(dataset.path, engine)
         try:
             about = journal.run(name)
             self.name: str = about["run"]
             self.state: str = about["state"]
             self.why: str = about["why"]
+            self.branch: str = about["branch"]
             self.started: float = about["started"]
             self.ended: float | None = about["ended"]
             self.source: str = about["source"]
@@ -31,7 +31,20 @@ class Run:
             self.steps = journal.steps(self.name)
         finally:
             journal.close()
-        self.home: Path = home
+        self.engine = engine
+        self.home: Path = home_of(dataset.path)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a process is at work on it now."""
+        if self.state not in ("running", "waiting", "queued"):
+            return False
+        return is_held(self.home, self.name)
+
+    @property
+    def standing(self) -> str:
+        """Its state, or "resting" where it should be running and no process is at work on it."""
+        return "resting" if self.state == "running" and not self.at_work else self.state
 
     @property
     def rounds(self) -> list[Round]:
@@ -91,8 +104,9 @@ class Run:
         """Return it as JSON."""
         return {
             "run": self.name,
-            "state": self.state,
+            "state": self.standing,
             "why": self.why,
+            "branch": self.branch,
             "dataset": str(self.dataset.path),
             "version": self.version,
             "rounds": [asdict(r) for r in self.rounds],

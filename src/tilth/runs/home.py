@@ -1,11 +1,14 @@
-"""Where the runs of a dataset are kept, and whether a process is at work on them."""
+"""Where the runs of a dataset are kept: the local home, or the database of an engine."""
 
 import os
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-__all__ = ["home_of", "is_held"]
+from tilth.runs.engines import database_of, project_of
+from tilth.runs.journal import Journal
+
+__all__ = ["home_of", "inbox_of", "is_held", "journal_of", "scope_of"]
 
 
 def home_of(dataset: Path) -> Path:
@@ -17,12 +20,15 @@ def home_of(dataset: Path) -> Path:
     return dataset.parent / "runs" if dataset.name == "dataset" else dataset / "runs"
 
 
-def is_held(home: Path) -> bool:
-    """Whether a process is at work on the runs of a home: it holds the lock."""
+def is_held(home: Path, run: str | None = None) -> bool:
+    """Whether a process is at work on the runs of a home, or on one of them: it holds the lock."""
     try:
-        os.kill(int((home / "holder").read_text(encoding="utf-8")), 0)
+        pid, _, which = (home / "holder").read_text(encoding="utf-8").partition(" ")
+        os.kill(int(pid), 0)
     except (OSError, ValueError):
         # the process is gone: the lock need not be touched, which a run that begins now would stumble over
+        return False
+    if run is not None and which != run:
         return False
     lock = FileLock(home / "lock")
     try:
@@ -31,3 +37,20 @@ def is_held(home: Path) -> bool:
         return True
     lock.release()
     return False
+
+
+def journal_of(dataset: Path, engine: str | None = None) -> Journal:
+    """Open the journal of a dataset's runs: in its home, or in the database of an engine."""
+    if engine is None:
+        return Journal(home_of(dataset) / "journal.sqlite")
+    return Journal(database_of(engine), project_of(dataset))
+
+
+def inbox_of(dataset: Path, engine: str | None = None) -> str | Path:
+    """Return where people are asked and answer: a file in the home, or the database of an engine."""
+    return home_of(dataset) / "inbox.sqlite" if engine is None else database_of(engine)
+
+
+def scope_of(dataset: Path, engine: str | None = None) -> str:
+    """Return what stands before the names of a project's questions, where several projects share an inbox."""
+    return "" if engine is None else f"{project_of(dataset)}::"

@@ -4,17 +4,17 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from tilth.asking import wind_up
 from tilth.dataset import Dataset
 from tilth.errors import Busy, Parked, RunFailed
 from tilth.loop import Outcome, loop
 from tilth.runs.base import Run
-from tilth.runs.home import home_of
+from tilth.runs.home import home_of, inbox_of, journal_of
 from tilth.runs.journal import Journal
 from tilth.runs.lives import enter
 from tilth.runs.steps import Listener, Steps
@@ -47,15 +47,15 @@ def run(
     home = home_of(workflow.dataset.path)
     home.mkdir(parents=True, exist_ok=True)
     with _holding(home, workflow.dataset.name):
-        journal = Journal(home / "journal.sqlite")
+        journal = journal_of(workflow.dataset.path)
         trainer: Trainer = Inline() if inline else Child(Path(source).resolve() if source else None)
         steps: Steps | None = None
         try:
             about = enter(journal, workflow, str(source or ""), name=name, adopt=adopt)
+            (home / "holder").write_text(f"{os.getpid()} {about['run']}", encoding="utf-8")
             if about["branch"] != workflow.dataset.branch_name:
                 there = workflow.dataset
-                dataset = Dataset.open(there.path, branch=about["branch"], durability=there.durability)
-                workflow = replace(workflow, dataset=dataset)
+                workflow = workflow.on(Dataset.open(there.path, branch=about["branch"], durability=there.durability))
             steps = Steps(
                 journal,
                 about["run"],
@@ -63,7 +63,7 @@ def run(
                 workflow,
                 trainer,
                 listen or (lambda _: None),
-                inbox=home / "inbox.sqlite",
+                inbox=inbox_of(workflow.dataset.path),
                 wait=wait,
             )
             asyncio.run(drive(journal, steps, workflow))
@@ -82,6 +82,8 @@ async def drive(journal: Journal, steps: Steps, workflow: Workflow) -> None:
     try:
         outcome = await _stopped_by_ctrl_c(journal, name, loop(workflow, steps))
     except Parked as parked:
+        if parked.state == "cancelled":
+            await asyncio.to_thread(wind_up, steps, workflow.dataset, -1, f"{name} was cancelled")
         journal.set_state(name, parked.state, str(parked))
         if parked.state == "failed":
             raise RunFailed(f"{parked}. Mend it and run again: it goes on at this step") from parked.__cause__
@@ -108,7 +110,7 @@ def _holding(home: Path, name: str) -> Any:
     try:
         lock.acquire(timeout=0)
     except Timeout as why:
-        holder = (home / "holder").read_text(encoding="utf-8") if (home / "holder").exists() else "unknown"
+        holder = (home / "holder").read_text(encoding="utf-8").split(" ")[0] if (home / "holder").exists() else "unknown"
         raise Busy(f"process {holder} is running {name!r} already; wait for it, or stop it") from why
     try:
         (home / "holder").write_text(str(os.getpid()), encoding="utf-8")
