@@ -22,7 +22,7 @@ from tilth.dataset import Dataset
 from tilth.dataset.view import PENDING
 from tilth.durations import seconds, spoken
 from tilth.errors import UsageError
-from tilth.labeling.inbox_values import Drained, Posted, Tasks
+from tilth.labeling.inbox import Drained, Posted, Tasks
 from tilth.labeling.panel import Panel
 from tilth.labeling.team import Team
 from tilth.protocols import Annotator, Answers
@@ -247,8 +247,9 @@ def _changes(
 def take_late(ctx: Desk, dataset: Dataset, part: str, round: int, *, every: bool) -> dict[str, Any]:
     """Commit answers that came after their question was taken; `every`: of records that still lack votes too."""
     n, conflicts = 0, 0
-    for asked in ctx.inbox.undrained(ctx.scope, branch=dataset.branch_name):
-        drained = ctx.inbox.claim(asked.id, f"{ctx.scope}{ctx.run}/{part}", complete=not every)
+    mine = f"{ctx.scope}{ctx.run}/{part}"
+    for asked in ctx.inbox.undrained(ctx.scope, branch=dataset.branch_name, part=mine):
+        drained = ctx.inbox.claim(asked.id, mine, complete=not every)
         if len(drained.records) == 0:
             continue
         run, _, key = asked.id.removeprefix(ctx.scope).partition("/")
@@ -280,7 +281,7 @@ def _asked_before(folder: Path, key: str, asked: Posted, by: Team) -> Question:
         "kind": asked.kind,
         "enough": 1.0,
         "patience": None,
-        "wanted": asked.form["wanted"],
+        "wanted": asked.form.get("wanted", ""),
     }
     return Question.load(folder / key.replace("/", "-"), plan, by)
 
@@ -288,7 +289,7 @@ def _asked_before(folder: Path, key: str, asked: Posted, by: Team) -> Question:
 def wind_up(ctx: Desk, dataset: Dataset, round: int, why: str) -> dict[str, Any]:
     """At the end of a run: take the last answers, close its questions, and free the records that still wait for one."""
     done = take_late(ctx, dataset, "last", round, every=True)
-    for asked in ctx.inbox.questions(run=f"{ctx.scope}{ctx.run}", state="open"):
+    for asked in ctx.inbox.questions(run=f"{ctx.scope}{ctx.run}"):
         ctx.inbox.close_question(asked.id, why)
     now = dataset.at(dataset.version)
     pending = np.flatnonzero(now.view.asked == PENDING)

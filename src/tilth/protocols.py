@@ -92,6 +92,9 @@ class Answers:
     labels: Sequence[Any]
     annotators: Sequence[str]
     costs: npt.NDArray[np.float64]
+    verdicts: Sequence[str] | None = None
+    seconds: npt.NDArray[np.float64] | None = None
+    gold: npt.NDArray[np.bool_] | None = None
 
 
 @runtime_checkable

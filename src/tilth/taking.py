@@ -17,7 +17,7 @@ from tilth.dataset.readers import read
 from tilth.dataset.view import ANSWERED
 from tilth.errors import DataError
 from tilth.labeling.consensus import answered, majority
-from tilth.labeling.inbox_values import Drained
+from tilth.labeling.inbox import Drained
 from tilth.protocols import Answers
 from tilth.questions import Question
 

@@ -74,9 +74,10 @@ class Approved(Action, tag="approved"):
 def _without_refused(changes: Changes, wanted: str, state: State) -> Changes:
     """Leave out records of which somebody has said no to the same action: nobody is asked the same thing twice."""
     said = state.dataset.answers()
-    no = np.array([t == '"no"' for t in said["label"].to_pylist()], bool)
-    about = np.array([w == wanted for w in said["signal"].to_pylist()], bool)
-    refused = np.unique(said["record_id"].to_numpy()[no & about & (said["field"].to_numpy() == Field.REVIEW)])
+    review = said["field"].to_numpy() == Field.REVIEW
+    texts = said["label"].filter(pa.array(review)).to_pylist()
+    no = np.array([json.loads(t) == {"do": wanted, "say": "no"} for t in texts], bool)
+    refused = np.unique(said["record_id"].to_numpy()[review][no])
     if len(refused) == 0:
         return changes
     touched, parents = changes.touched(), changes.parents()

@@ -14,9 +14,9 @@ from tilth.cli.keys import choices, matching, read_key
 from tilth.cli.loading import open_dataset
 from tilth.cli.showing import shown
 from tilth.cli.terminal import note, say
-from tilth.cli.words import as_json, clean, count, number
+from tilth.cli.words import as_json, clean, count
 from tilth.dataset import Dataset
-from tilth.errors import NotFound, UsageError
+from tilth.errors import NotFound, UsageError, did_you_mean
 from tilth.labeling.exchange import export_tasks, import_answers
 from tilth.labeling.inbox import Given, Inbox, Posted, Task
 from tilth.runs.home import inbox_of, scope_of
@@ -56,13 +56,24 @@ def label(
         elif who is None:
             raise UsageError("who answers? Say it by --as NAME: it stands in the history of what you label")
         else:
-            sitting = Sitting(inbox, who, team, scope_of(dataset.path, engine), blind=blind)
+            sitting = Sitting(inbox, who, _team(inbox, team, dataset), blind=blind)
             try:
                 sitting.go()
             finally:
                 inbox.release(who)
             said = f"{count(sitting.done, 'answer')} by {who}"
             say(as_json({"annotator": who, "answers": sitting.done}) if json else clean(said))
+
+
+def _team(inbox: Inbox, team: str, dataset: Dataset) -> str:
+    """Return the team to answer for: the one that was named, or the only one that is asked."""
+    place = str(dataset.path.resolve())
+    asked = {q.team: None for q in inbox.questions(state="open") if q.dataset == place}
+    if team and team not in asked:
+        raise NotFound(f"nothing is asked of team {team!r} now. {did_you_mean(team, asked)}")
+    if not team and len(asked) > 1:
+        raise UsageError(f"several teams are asked: {', '.join(asked)}. Say for which you answer: --team NAME")
+    return team or next(iter(asked), "")
 
 
 def _export(inbox: Inbox, out: Path, team: str, scope: str, *, json: bool) -> None:
@@ -90,12 +101,10 @@ class Sitting:
     inbox: Inbox
     who: str
     team: str
-    scope: str
     blind: bool = False
     done: int = 0
     begun: float = field(default_factory=time.monotonic)
     _past: list[Task] = field(default_factory=list[Task])
-    _asked: dict[str, Posted] = field(default_factory=dict[str, Posted])
     _data: dict[tuple[str, str, int], Dataset] = field(default_factory=dict[tuple[str, str, int], Dataset])
     _told: str = ""
 
@@ -128,7 +137,7 @@ class Sitting:
 
     def one(self, task: Task) -> str:
         """Show one task and take what is said of it: "done", "back", "again" or "leave"."""
-        asked = self._posted(task.question)
+        asked = task.question
         if asked.id != self._told:
             self._told = asked.id
             self._head(asked)
@@ -139,12 +148,14 @@ class Sitting:
         if isinstance(given, str):
             return given
         verdict, value = given
-        text = None if value is None else json.dumps(value, ensure_ascii=False)
-        receipt = self.inbox.answer(
-            self.who, [Given(task.id, verdict, text, seconds=round(time.monotonic() - began, 2))]
-        )[0]
-        if receipt.refused:
-            note(clean(receipt.refused))
+        took = round(time.monotonic() - began, 2)
+        try:
+            receipt = self.inbox.answer(self.who, [Given(task.id, verdict, value, seconds=took)])[0]
+        except UsageError as why:  # nothing was written: the same task once more
+            note(clean(str(why)))
+            return "again"
+        if not receipt.kept:
+            note(clean(receipt.why))
             return "again"
         self.done += verdict != "skip"
         return "done"
@@ -175,7 +186,8 @@ class Sitting:
     # -- what is shown ---------------------------------------------------------------------------------------------
 
     def _head(self, asked: Posted) -> None:
-        say(clean(f"\n{asked.team}, rule {asked.rule!r}: {asked.reason}"))
+        say()
+        say(clean(f"{asked.team}, rule {asked.rule!r}: {asked.reason}"))
         if asked.guide:
             say(clean(asked.guide, lines=True))
         say(_HELP)
@@ -184,8 +196,8 @@ class Sitting:
         now = self.inbox.progress(asked.id)
         pace = (time.monotonic() - self.begun) / self.done if self.done else None
         told = f"{now.complete:,} of {now.tasks:,}" + (f", {pace:.1f} s each" if pace else "")
-        score = "" if task.score is None else f", {asked.signal or 'score'} = {number(task.score)}"
-        yield clean(f"\n[{told}] {task.key}{score}")
+        yield ""
+        yield clean(f"[{told}] {task.key}")
         if task.record >= 0:
             yield from shown(self._dataset(asked), task.record)
         if task.detail is not None:
@@ -252,11 +264,6 @@ class Sitting:
         return (row,)
 
     # -- where it comes from ---------------------------------------------------------------------------------------
-
-    def _posted(self, question: str) -> Posted:
-        if question not in self._asked:
-            self._asked = {q.id: q for q in self.inbox.questions()}
-        return self._asked[question]
 
     def _dataset(self, asked: Posted) -> Dataset:
         place = (asked.dataset, asked.branch, asked.version)

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from tilth.changes import Changes, Field
 from tilth.dataset import reading
+from tilth.dataset.answering import answers
 from tilth.dataset.arrivals import arrivals, note_rejected, rejected
 from tilth.dataset.core import Core
 from tilth.dataset.digest import digest
@@ -382,6 +383,10 @@ class Dataset:
         if not 0 <= record < len(view) or not view.known[record]:
             raise NotFound(f"no record {record} in version {view.version}; ids come from `Dataset.ids(keys)`")
         return history(self._core, record, view.version)
+
+    def answers(self) -> pa.Table:
+        """Return all that annotators answered up to this version, a row an answer: `ANSWERS` in `dataset.answering`."""
+        return answers(self._core, self.version)
 
     def export(self, path: str | Path, *, history: bool = False) -> Path:
         """Write this version to a .parquet, .csv or .jsonl file, or, with `history=True`, all versions to a folder.

@@ -94,3 +94,27 @@ def answered(dataset: Dataset, answers: Answers, *, reason: str) -> Changes:
         reason=said,
     )
     return Changes.join([Changes(given), Changes(label_set)])
+
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Consensus:
+    records: Any
+    label: Any
+    confidence: Any
+    votes: Any
+
+
+def consensus(records, annotators, codes, *, n_classes, method="majority"):
+    ids, at = np.unique(records, return_inverse=True)
+    codes = np.asarray(codes)
+    t = np.zeros((len(ids), n_classes))
+    known = codes >= 0
+    np.add.at(t, (at[known], codes[known]), 1)
+    best = t.argmax(1) if len(ids) else np.empty(0, int)
+    top = t.max(1) if len(ids) else np.empty(0)
+    tie = (t == top[:, None]).sum(1) > 1
+    n = t.sum(1)
+    return Consensus(ids, np.where(tie | (top == 0), -1, best).astype(np.int32), top / np.maximum(n, 1), n)

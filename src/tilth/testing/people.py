@@ -1,6 +1,5 @@
 """A person for tests and simulations: leases tasks from a real inbox and answers them, as people do."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from tilth.dataset import Dataset
-from tilth.labeling.inbox import Given, Inbox, Posted, Task
+from tilth.labeling.inbox import Given, Inbox, Task, Verdict
 
 __all__ = ["Says", "answer_open", "from_column"]
 
-Says = Callable[[Posted, Task], "tuple[str, Any]"]
+Says = Callable[[Task], "tuple[Verdict, Any]"]
 """What a person says of a task: (verdict, value), such as ("answer", "cat") or ("skip", None)."""
 
 
@@ -23,19 +22,15 @@ def answer_open(where: str | Path, name: str, says: Says, *, team: str = "", mos
     """
     done = 0
     with Inbox(where) as inbox:
-        asked: dict[str, Posted] = {}
         while most is None or done < most:
             tasks = inbox.lease(name, 16 if most is None else min(16, most - done), team=team)
             if not tasks:
                 break
             for task in tasks:
-                if task.question not in asked:
-                    asked = {q.id: q for q in inbox.questions()}
-                verdict, value = says(asked[task.question], task)
-                text = None if value is None else json.dumps(value)
-                receipt = inbox.answer(name, [Given(task.id, verdict, text)])[0]
-                if receipt.refused:
-                    raise AssertionError(f"{name} could not answer {task.key!r}: {receipt.refused}")
+                verdict, value = says(task)
+                receipt = inbox.answer(name, [Given(task.id, verdict, value)])[0]
+                if not receipt.kept:
+                    raise AssertionError(f"{name} could not answer {task.key!r}: {receipt.why}")
                 done += 1
         inbox.release(name)
     return done
@@ -44,7 +39,8 @@ def answer_open(where: str | Path, name: str, says: Says, *, team: str = "", mos
 def from_column(column: str) -> Says:
     """Return somebody who answers "label" questions with the value of a (hidden) column, and "yes" to the others."""
 
-    def says(asked: Posted, task: Task) -> tuple[str, Any]:
+    def says(task: Task) -> tuple[Verdict, Any]:
+        asked = task.question
         if asked.kind != "label":
             return "answer", "yes"
         dataset = Dataset.open(asked.dataset, branch=asked.branch).at(asked.version)
