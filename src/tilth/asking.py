@@ -1,4 +1,4 @@
-"""How a run asks: at once where an annotator can answer at once, else through the inbox, with a wait that may take days.
+"""How a run asks: at once where an annotator can, else through the inbox, with a wait that may take days.
 
 Asking, waiting and taking the answers are steps with keys of their own; each has its effect once.
 """
@@ -90,9 +90,7 @@ def _at_once(ctx: Context, sitting: Sitting) -> dict[str, Any]:
     if found is None:
         raise UsageError(f"{sitting.by!r} says that it answers at once, and returned no answers; return Answers")
     changes = Changes.join([taking.asked(question), sitting.settle(dataset, question, found)])
-    done = _commit(
-        sitting, changes, key=f"{ctx.run}/{sitting.key}/answers", base=sitting.base, message=question.reason
-    )
+    done = _commit(sitting, changes, key=f"{ctx.run}/{sitting.key}/answers", base=sitting.base, message=question.reason)
     return done | {"n": len(found.labels)}
 
 
@@ -121,9 +119,7 @@ def _post(ctx: Context, sitting: Sitting, name: str) -> dict[str, Any]:
     return {"version": version, "by": by.name}
 
 
-def put_alone(
-    ctx: Desk, dataset: Dataset, record: int, action: Annotate, *, rule: str, reason: str
-) -> None:
+def put_alone(ctx: Desk, dataset: Dataset, record: int, action: Annotate, *, rule: str, reason: str) -> None:
     """Ask about one record beside the rules; its answers are taken at the start of the next round."""
     by = action.by.members[0] if isinstance(action.by, Panel) else action.by
     question = Question(by, np.array([record]), votes=action.votes, reason=reason)
@@ -205,7 +201,7 @@ def _look(ctx: Context, sitting: Sitting, plan: Mapping[str, Any], name: str) ->
         why = f"patience of {spoken(patience)} ran out with {told}: goes on with these"
     else:
         return None
-    # where the question goes on, records with some of their votes wait for the others; where patience is gone, they count
+    # while the question goes on, records with some of their votes wait for the others; without patience they count
     taken = ctx.inbox.claim(name, _part(ctx, sitting), complete=enough)
     return {"why": why, "n": len(taken.records), "closed": now.complete == now.tasks}
 
@@ -226,14 +222,12 @@ def _take(ctx: Context, sitting: Sitting, name: str, base: int, found: Mapping[s
     return done | {"n": len(drained.records), **({"refused": refused[:20]} if refused else {})}
 
 
-def _changes(
-    dataset: Dataset, question: Question, drained: Drained, settle: Settle
-) -> tuple[Changes, list[str]]:
+def _changes(dataset: Dataset, question: Question, drained: Drained, settle: Settle) -> tuple[Changes, list[str]]:
     match question.kind:
         case "label":
             return settle(dataset, question, taking.as_answers(drained, cost=getattr(question.by, "cost", 0.0))), []
         case "approve":
-            return taking.approvals(dataset, question, drained), []
+            return taking.approvals(question, drained), []
         case "edit":
             return taking.edited(dataset, question, drained), []
         case "collect":
@@ -253,7 +247,6 @@ def take_late(ctx: Desk, dataset: Dataset, part: str, round: int, *, every: bool
         if len(drained.records) == 0:
             continue
         run, _, key = asked.id.removeprefix(ctx.scope).partition("/")
-        about = {"run": ctx.run, "round": round, "rule": asked.rule, "actor": asked.panel}
         folder = ctx.folder.parent / run / "changes"
         now = dataset.at(dataset.version)
         question = _asked_before(folder, key, asked, Team(asked.team))
@@ -264,7 +257,10 @@ def take_late(ctx: Desk, dataset: Dataset, part: str, round: int, *, every: bool
             base=now.version,
             on_conflict="skip",
             message=f"late answers of {asked.team}: {asked.reason}",
-            **about,
+            actor=asked.panel,
+            run=ctx.run,
+            round=round,
+            rule=asked.rule,
         )
         n += len(drained.records)
         conflicts += done.meta.get("conflicts", 0)

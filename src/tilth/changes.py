@@ -164,7 +164,7 @@ class Changes:
             stays = np.isin(-1 - np.arange(added.num_rows), ids)
             place = np.cumsum(stays)  # row i becomes row place[i] - 1
             left = record[kept]
-            moved = np.where(left < 0, -place[np.where(left < 0, -left - 1, 0)], left)
+            moved = np.where(left < 0, np.negative(place[np.where(left < 0, -left - 1, 0)]), left)
             table = table.set_column(0, "record_id", pa.array(moved, pa.int64()))
             added = added.filter(pa.array(stays)) if stays.any() else None
         revised = self.revised

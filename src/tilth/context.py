@@ -35,14 +35,14 @@ class Desk(Protocol):
 
 
 class Context(Desk, Protocol):
-    """What an engine gives to the loop: durable steps, training, waits, the inbox, a folder, and someone who listens."""
+    """What an engine gives to the loop: durable steps, training, waits, a place to ask, and someone who listens."""
 
     async def step(self, key: str, call: Callable[[], Any]) -> Any:
         """Run `call` (returns JSON) once a key: a step that has finished before returns what it returned then."""
         ...
 
     async def wait(self, key: str, look: Callable[[], Any], *, said: str) -> Any:
-        """Call `look` until it returns JSON that is not None, as a step that may take days; `said`: what it waits for."""
+        """Call `look` until it returns JSON that is not None, as a step that may take days; `said`: what for."""
         ...
 
     async def train(

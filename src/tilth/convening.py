@@ -21,7 +21,7 @@ from tilth.labeling.consensus import answered, consensus
 from tilth.labeling.panel import Panel
 from tilth.protocols import Annotator, Answers
 from tilth.questions import Question
-from tilth.state import Round
+from tilth.state import Round, State
 from tilth.workflow import Workflow
 
 __all__ = ["convene"]
@@ -61,9 +61,11 @@ async def convene(
         if name == "first":
             plan = opening
         else:
-            reach = partial(_flagged if name == "second" else _undecided, workflow, panel, base, version)
+            state = workflow.state(version, model, rounds)
+            reach = partial(_flagged if name == "second" else _undecided, panel, base, state)
             plan = await ctx.step(
-                f"{key}/{name}/plan", lambda r=reach, n=name: _next(r(model, rounds, load()), panel, workflow, n, place(n))
+                f"{key}/{name}/plan",
+                lambda r=reach, n=name: _next(r(load()), panel, n, place(n)),
             )
         if plan["n"] == 0:
             stages[name] = {"n": 0}
@@ -83,7 +85,11 @@ async def convene(
         )
         done = await ask(ctx, sitting, plan)
         version, total = done["version"], total + done["n"]
-        stages[name] = {"n": plan["n"], "answers": done["n"], **({"waited": done["waited"]} if "waited" in done else {})}
+        stages[name] = {
+            "n": plan["n"],
+            "answers": done["n"],
+            **({"waited": done["waited"]} if "waited" in done else {}),
+        }
     return {"version": version, "n": total, "stages": stages}
 
 
@@ -96,9 +102,7 @@ class _Rota:
         self.at_once = True
         self.spec: Mapping[str, Any] = {}
 
-    def answer(
-        self, dataset: Dataset, records: Ids, *, question: str, votes: int, earlier: int = 0
-    ) -> Answers:
+    def answer(self, dataset: Dataset, records: Ids, *, question: str, votes: int, earlier: int = 0) -> Answers:
         """Return the answers of those whose turn it is, each member asked once about all of its records."""
         turn = draw(dataset.key_hash[records], "rota", self.name)
         parts: list[Answers] = []
@@ -154,7 +158,7 @@ def _open(workflow: Workflow, panel: Panel, question: Question, base: int, folde
     return asked.plan() | {"gold": len(gold)}
 
 
-def _next(ids: Ids, panel: Panel, workflow: Workflow, stage: str, folder: Path) -> dict[str, Any]:
+def _next(ids: Ids, panel: Panel, stage: str, folder: Path) -> dict[str, Any]:
     why = f"panel {panel.name!r}: " + ("a second look" if stage == "second" else "disputed")
     asked = Question(_members(panel), ids, reason=why, enough=panel.enough, patience=panel.patience)
     asked.save(folder)
@@ -174,34 +178,31 @@ def _spent(dataset: Dataset, panel: Panel) -> int:
     return int(np.isin(dataset.answers()["version"].to_numpy(), versions).sum())
 
 
-def _flagged(
-    workflow: Workflow, panel: Panel, base: int, version: int, model: str, rounds: tuple[Round, ...], question: Question
-) -> Ids:
+def _flagged(panel: Panel, base: int, state: State, question: Question) -> Ids:
     """Return the records whose label the check doubts, as far as the budget goes."""
-    state = workflow.state(version, model, rounds)
-    ids = question.records[_is_answered(workflow, base, version, question.records)]
+    ids = question.records[_is_answered(state.dataset, base, question.records)]
     if panel.check is None:
         return ids[:0]
-    hit = ids[panel.check.mask(state)[ids]]
-    return hit if panel.budget is None else hit[: max(0, panel.budget - _spent(state.dataset, panel))]
+    return _within(panel, state.dataset, ids[panel.check.mask(state)[ids]])
 
 
-def _undecided(
-    workflow: Workflow, panel: Panel, base: int, version: int, model: str, rounds: tuple[Round, ...], question: Question
-) -> Ids:
-    """Return the records that were answered and on which the answers agree on no label."""
-    now = workflow.dataset.at(version)
-    ids = question.records[_is_answered(workflow, base, version, question.records)]
+def _undecided(panel: Panel, base: int, state: State, question: Question) -> Ids:
+    """Return the records that were answered and on which the answers agree on no label, as far as the budget goes."""
+    now = state.dataset
+    ids = question.records[_is_answered(now, base, question.records)]
     ids = ids[now.view.alive[ids]]
     records, codes, who = _given(now, base, ids)
     found = consensus(records, who, codes, n_classes=len(now.schema.label.classes), method=panel.consensus)
     decided = found.records[(found.label >= 0) & (found.confidence >= _sure(panel))]
-    hit = ids[~np.isin(ids, decided)]
-    return hit if panel.budget is None else hit[: max(0, panel.budget - _spent(now, panel))]
+    return _within(panel, now, ids[~np.isin(ids, decided)])
 
 
-def _is_answered(workflow: Workflow, base: int, version: int, ids: Ids) -> npt.NDArray[np.bool_]:
-    return np.isin(ids, _given(workflow.dataset.at(version), base, ids)[0])
+def _within(panel: Panel, dataset: Dataset, ids: Ids) -> Ids:
+    return ids if panel.budget is None else ids[: max(0, panel.budget - _spent(dataset, panel))]
+
+
+def _is_answered(dataset: Dataset, base: int, ids: Ids) -> npt.NDArray[np.bool_]:
+    return np.isin(ids, _given(dataset, base, ids)[0])
 
 
 def _sure(panel: Panel) -> float:
@@ -258,7 +259,9 @@ def _settle(
     gone = said["record_id"].to_numpy()[said["op"].to_numpy() == Op.QUARANTINE]
     hit = (label != dataset.view.label[ids]) & ~np.isin(ids, gone)
     word = question.by.name if expert else f"{panel.consensus.replace('_', '-')} of {panel.name}"
-    labels = events(Op.SET, ids[hit], field=Field.LABEL, num=label[hit], actor=word, reason=f"{question.reason}; {word}")
+    labels = events(
+        Op.SET, ids[hit], field=Field.LABEL, num=label[hit], actor=word, reason=f"{question.reason}; {word}"
+    )
     return Changes(pa.concat_tables([said, labels]))
 
 
@@ -282,7 +285,8 @@ def _watch(ctx: Context, panel: Panel) -> None:
     for who in ctx.inbox.annotators():
         if who.gold >= 10 and not who.suspended and _upper(who.gold_right, who.gold) < panel.least:
             ctx.inbox.suspend(
-                who.name, f"right on {who.gold_right} of {who.gold} gold questions; panel {panel.name!r} wants {panel.least:g}"
+                who.name,
+                f"right on {who.gold_right} of {who.gold} gold questions; panel {panel.name!r} wants {panel.least:g}",
             )
 
 

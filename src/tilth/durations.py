@@ -23,9 +23,7 @@ def seconds(text: str, *, what: str) -> float:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|d|w)\s*", text) if isinstance(text, str) else None
     if found is None or float(found[1]) <= 0:
         shown = f'"{text}"' if isinstance(text, str) else repr(text)
-        raise UsageError(
-            f'{what}={shown} is no length of time: a number above 0 with s, min, h, d or w, such as "3d"'
-        )
+        raise UsageError(f'{what}={shown} is no length of time: a number above 0 with s, min, h, d or w, such as "3d"')
     return float(found[1]) * _UNITS[found[2]]
 
 

@@ -182,9 +182,7 @@ async def _apply(
         by = from_json(plan["by"])
         load = partial(Question.load, folder, plan, by)
         if isinstance(by, Panel):
-            done = await convene(
-                ctx, workflow, key, by, load, base=version, model=model, rounds=rounds, about=about
-            )
+            done = await convene(ctx, workflow, key, by, load, base=version, model=model, rounds=rounds, about=about)
         else:
             done = await ask(ctx, Sitting(workflow, key, by, load, version, about), plan)
         out["answers"] = done["n"]

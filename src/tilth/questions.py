@@ -98,7 +98,9 @@ class Question:
         """Read back what `save` wrote."""
         path = folder / "question.arrow"
         if not path.exists():
-            raise Damaged(f"{folder} holds no question.arrow: what was asked is gone. Run the round again from its start")
+            raise Damaged(
+                f"{folder} holds no question.arrow: what was asked is gone. Run the round again from its start"
+            )
         with pa.OSFile(str(path), "rb") as file:
             table = pa.ipc.open_file(file).read_all()
         details = table["detail"].to_pylist()

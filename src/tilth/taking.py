@@ -68,7 +68,7 @@ def late(dataset: Dataset, changes: Changes) -> Changes:
     return Changes(table.filter(pa.array(keep)), changes.added, changes.revised)
 
 
-def approvals(dataset: Dataset, question: Question, drained: Drained) -> Changes:
+def approvals(question: Question, drained: Drained) -> Changes:
     """Return those of the proposed changes that people approved, and what was said of each."""
     changes = question.changes or Changes.none()
     said: dict[int, list[Any]] = {}
@@ -141,9 +141,7 @@ def collected(dataset: Dataset, question: Question, drained: Drained) -> tuple[C
     rows: list[dict[str, Any]] = []
     who: dict[str, str] = {}
     refused: list[str] = []
-    for n, (verdict, value, name) in enumerate(
-        zip(drained.verdicts, drained.values, drained.annotators, strict=True)
-    ):
+    for n, (verdict, value, name) in enumerate(zip(drained.verdicts, drained.values, drained.annotators, strict=True)):
         if verdict != "answer" or not value:
             continue
         try:
@@ -157,7 +155,9 @@ def collected(dataset: Dataset, question: Question, drained: Drained) -> tuple[C
     if not rows:
         return Changes.none(), refused
     there = dataset.find([r["key"] for r in rows])
-    refused += [f"{who[r['key']]}: there is a record {r['key']!r} already" for r, t in zip(rows, there, strict=True) if t >= 0]
+    refused += [
+        f"{who[r['key']]}: there is a record {r['key']!r} already" for r, t in zip(rows, there, strict=True) if t >= 0
+    ]
     rows = [r for r, t in zip(rows, there, strict=True) if t < 0]
     if not rows:
         return Changes.none(), refused

@@ -32,7 +32,7 @@ class Workflow:
     every round (default accuracy, or rmse for numbers); `probe`: the model by which label quality is judged (default:
     random forest and nearest neighbours); `seed`: every draw follows from it. A finished project is
     entered again `every` so often ("1h"), if `trigger` holds then: a condition on the data and on what the last model
-    said; nothing is trained for it. Held-out records are never chosen by a rule. UsageError names the part that is wrong.
+    said; nothing is trained for it. Held-out records are never chosen by a rule. UsageError names the wrong part.
     """
 
     dataset: Dataset

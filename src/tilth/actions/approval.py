@@ -42,9 +42,11 @@ class Approved(Action, tag="approved"):
 
     @property
     def waits(self) -> bool:
+        """Always: people say yes or no."""
         return True
 
     def propose(self, chosen: Chosen, state: State) -> Question:
+        """Return the action's changes as a question, a task a record."""
         found = self.action.propose(chosen, state)
         if isinstance(found, Question):
             raise UsageError(f"{self!r}: {self.action!r} asks people itself and needs no approval")
@@ -89,7 +91,7 @@ def _rows(keep: npt.NDArray[np.bool_]) -> Ids:
 
 
 def _tasks(changes: Changes, wanted: str, dataset: Dataset) -> tuple[Ids, list[str]]:
-    """Return a task for each record that changes touch: its id (-(i + 1): new record i), and what would happen to it."""
+    """Return a task for each record that changes touch: its id (-(i + 1): new record i), and what would happen."""
     said: dict[int, dict[str, Any]] = {}
     rows = cast(list[dict[str, Any]], changes.events.select(["record_id", "op", "field", "new_num"]).to_pylist())
     old = [r["record_id"] for r in rows if r["record_id"] >= 0]

@@ -26,8 +26,8 @@ def collect(n: int, *, by: Team, wanted: str = "", patience: str | None = None, 
     collect(20, by=Team("field"), wanted="cats at night")
 
     The chosen records are the examples; `wanted` says in words what they have in common. Each record brought is checked
-    like an import (columns, label) before it enters, with who brought it in its history. The same quota is not asked for
-    again while it is open. `enough` and `patience` as for `annotate`.
+    like an import (columns, label) before it enters, with who brought it in its history. `enough` and `patience` as for
+    `annotate`.
     """
     return Collect(count("collect(n)", n), _team(by, "collect"), wanted, *_terms("collect", enough, patience))
 
@@ -48,7 +48,7 @@ def edit(*, by: Team, columns: Sequence[str] = (), enough: float = 1.0, patience
 
 def _team(by: Any, name: str) -> Team:
     if not isinstance(by, Team):
-        raise UsageError(f"{name}(by={by!r}): only people can do that: a Team, such as Team(\"field\")")
+        raise UsageError(f'{name}(by={by!r}): only people can do that: a Team, such as Team("field")')
     return by
 
 
@@ -112,9 +112,13 @@ class Edit(Action, tag="edit"):
         columns = self.columns or tuple(c.name for c in schema.columns if c.kind in kinds and not c.hidden)
         for name in columns:
             if schema.column(name).kind not in kinds:
-                raise UsageError(f"{self!r}: column {name!r} is of kind {schema.column(name).kind}; people edit {kinds}")
+                raise UsageError(
+                    f"{self!r}: column {name!r} is of kind {schema.column(name).kind}; people edit {kinds}"
+                )
         if not columns:
-            raise UsageError(f"{self!r}: no column of {state.dataset.name!r} is text or a number, which people can edit")
+            raise UsageError(
+                f"{self!r}: no column of {state.dataset.name!r} is text or a number, which people can edit"
+            )
         ids = chosen.ids[state.dataset.parent[chosen.ids] < 0]
         rows = state.dataset.features(ids, columns).to_pylist()
         return Question(

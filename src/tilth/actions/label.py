@@ -25,9 +25,7 @@ __all__ = ["annotate", "relabel"]
 Ids = npt.NDArray[np.int64]
 
 
-def annotate(
-    *, by: Annotator | Panel, votes: int = 1, enough: float = 1.0, patience: str | None = None
-) -> "Annotate":
+def annotate(*, by: Annotator | Panel, votes: int = 1, enough: float = 1.0, patience: str | None = None) -> "Annotate":
     """Ask for the labels of the chosen records, `votes` answers each; the majority sets the label.
 
     >>> from tilth.labeling import Team

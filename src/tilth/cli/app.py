@@ -13,6 +13,7 @@ from tilth.cli.options import Engine, FilePath, Json, ProjectPath, RunName, Trac
 
 __all__ = ["app", "main"]
 
+
 class Kind(StrEnum):
     """What a label is."""
 

@@ -18,7 +18,7 @@ from tilth.cli.words import as_json, clean, count
 from tilth.dataset import Dataset
 from tilth.errors import NotFound, UsageError, did_you_mean
 from tilth.labeling.exchange import export_tasks, import_answers
-from tilth.labeling.inbox import Given, Inbox, Posted, Task
+from tilth.labeling.inbox import Given, Inbox, Posted, Task, Verdict
 from tilth.runs.home import inbox_of, scope_of
 
 __all__ = ["label"]
@@ -28,6 +28,8 @@ _RENEW = 120.0
 """Seconds after which the leases of the tasks at hand are made new."""
 
 SKIP, UNSURE, BAD, BACK, GUIDE, QUIT = "-", "?", "!", "<", "=", "."
+_VERDICTS: Mapping[str, Verdict] = {SKIP: "skip", UNSURE: "cannot_tell", BAD: "bad"}
+_SAID = (*_VERDICTS, BACK, GUIDE, QUIT)
 _HELP = f"{SKIP} skip   {UNSURE} cannot tell   {BAD} bad record   {BACK} back   {GUIDE} guidelines   {QUIT} leave"
 
 
@@ -160,7 +162,7 @@ class Sitting:
         self.done += verdict != "skip"
         return "done"
 
-    def _ask(self, task: Task, asked: Posted) -> "tuple[str, Any] | str":
+    def _ask(self, task: Task, asked: Posted) -> "tuple[Verdict, Any] | str":
         takers: Mapping[str, Callable[[Task, Posted], Any]] = {
             "label": self._label,
             "approve": self._approve,
@@ -178,8 +180,8 @@ class Sitting:
             case str() if found == GUIDE:
                 say(clean(asked.guide, lines=True) or "this team has no guidelines")
                 return "again"
-            case str() if found in (SKIP, UNSURE, BAD):
-                return {SKIP: "skip", UNSURE: "cannot_tell", BAD: "bad"}[found], None
+            case str() if found in _VERDICTS:
+                return _VERDICTS[found], None
             case _:
                 return "answer", found[0]
 
@@ -218,20 +220,20 @@ class Sitting:
         said = read_key(f"{f'Enter {suggestion} ' if suggestion else ''}> ")
         if said in ("\r", "\n", "") and suggestion:
             return (suggestion,)
-        if said in keys:
+        if said is not None and said in keys:
             return (keys[said],)
-        return said if said is None or said in (SKIP, UNSURE, BAD, BACK, GUIDE, QUIT) else _one_of(said, classes)
+        return said if said is None or said in _SAID else _one_of(said, classes)
 
     def _approve(self, task: Task, asked: Posted) -> Any:
         said = read_key("y yes   n no > ")
-        return {"y": ("yes",), "n": ("no",)}.get(said or "", said if said is None or said in _HELP.split() else "")
+        return {"y": ("yes",), "n": ("no",)}.get(said or "", said if said is None or said in _SAID else "")
 
     def _edit(self, task: Task, asked: Posted) -> Any:
         old: dict[str, Any] = json.loads(task.detail or "{}")
         new = dict(old)
         for name, value in old.items():
             said = _line(f"{name} [{value}]> ")
-            if said is None or said in (SKIP, UNSURE, BAD, BACK, GUIDE, QUIT):
+            if said is None or said in _SAID:
                 return said
             if said:
                 new[name] = _like(said, value)
@@ -246,7 +248,7 @@ class Sitting:
         for column in (c for c in schema.columns if not c.hidden):
             media = column.kind in ("image", "audio")
             said = _line(f"{column.name} ({'path of a file' if media else column.kind})> ")
-            if said is None or said in (SKIP, UNSURE, BAD, BACK, GUIDE, QUIT):
+            if said is None or said in _SAID:
                 return said
             if media:
                 path = Path(said).expanduser()
@@ -277,7 +279,7 @@ def _details(kind: str, detail: Mapping[str, Any]) -> Iterator[str]:
         yield clean(f"  {detail.get('do')}" + (f", made of {detail['from']}" if "from" in detail else ""))
     for name, value in detail.items():
         match name, value:
-            case ("do" | "from"), _:
+            case (("do" | "from"), _):
                 pass
             case "label", [old, new]:
                 yield clean(f"  label: {'none' if old is None else old} → {new}")
@@ -299,17 +301,19 @@ def _line(prompt: str) -> str | None:
 
 def _one_of(said: str | None, classes: list[str]) -> Any:
     """Return the class that a line means: its name, or the beginning of just one."""
-    if said is None or said in (SKIP, UNSURE, BAD, BACK, GUIDE, QUIT):
+    if said is None or said in _SAID:
         return said
     found = matching(said, classes)
     if len(found) == 1:
         return (found[0],)
-    note(f"{said!r} is {'no class' if not found else 'the beginning of ' + ', '.join(found[:8])}; type its name, or more")
+    note(
+        f"{said!r} is {'no class' if not found else 'the beginning of ' + ', '.join(found[:8])}; type its name, or more"
+    )
     return ""
 
 
 def _several(said: str | None, classes: list[str]) -> Any:
-    if said is None or said in (SKIP, UNSURE, BAD, BACK, GUIDE, QUIT):
+    if said is None or said in _SAID:
         return said
     names: list[str] = []
     for part in (p.strip() for p in said.split(",") if p.strip()):
@@ -321,7 +325,7 @@ def _several(said: str | None, classes: list[str]) -> Any:
 
 
 def _number(said: str | None) -> Any:
-    if said is None or said in (SKIP, UNSURE, BAD, BACK, GUIDE, QUIT):
+    if said is None or said in _SAID:
         return said
     value = _like(said, 0.0)
     if value is None:
@@ -338,5 +342,3 @@ def _like(said: str, old: Any) -> Any:
         return int(said) if isinstance(old, int) else float(said)
     except ValueError:
         return None
-
-

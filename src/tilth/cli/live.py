@@ -43,7 +43,8 @@ class Watching:
                 self.doing = f"{clean(event['why'])}; answer by tilth label"
                 self.remark(f"{clean(event['why'])}; answer by tilth label PROJECT --as NAME")
             case "retry":
-                self.remark(f"{step_said(event['key'], self.version)} failed ({clean(event['why'])}); once more in {event['in']:g} s")
+                failed = f"{step_said(event['key'], self.version)} failed ({clean(event['why'])})"
+                self.remark(f"{failed}; once more in {event['in']:g} s")
             case "rule" if self.row is not None:
                 self.row.rules[event["rule"]] = did(self.workflow.rules[event["rule"]].do.tag, event)
                 self.version = event.get("version", self.version)

@@ -24,7 +24,7 @@ __all__ = ["retry"]
 
 
 def retry(project: Path, key: str, *, engine: str | None) -> None:
-    """Bring a quarantined record back through the rule that it failed in; where it fails again, it stays quarantined."""
+    """Bring a quarantined record back through the rule that it failed in; where it fails again, it stays away."""
     dataset = open_dataset(project)
     record = int(dataset.ids([key])[0])
     if not dataset.view.quarantined[record]:

@@ -24,7 +24,7 @@ __all__ = ["Wish", "run"]
 
 @dataclass(frozen=True)
 class Wish:
-    """How a workflow is to be run: which one of its file, as which run, and what happens where people have to answer."""
+    """How a workflow is to be run: which one of its file, as which run, and whether to wait for people."""
 
     name: str | None
     run: str | None

@@ -20,6 +20,7 @@ class Disagrees(Condition, tag="disagrees with the model"):
 
     @property
     def needs(self) -> frozenset[str]:
+        """What the model finds most probable."""
         return frozenset({"probabilities"})
 
     @property
@@ -28,10 +29,12 @@ class Disagrees(Condition, tag="disagrees with the model"):
         return True
 
     def decide(self, state: State) -> tuple[Any, Any]:
+        """Return (it disagrees, both are known), bool[n] each."""
         known = state.view.labeled & (state.predicted >= 0)
         return state.predicted != state.view.label, known
 
     def explain(self, state: State) -> str:
+        """Return it as it was written: it holds for each record by itself."""
         return repr(self)
 
     def __repr__(self) -> str:
@@ -62,8 +65,8 @@ class Panel(Value, tag="panel"):
     `consensus`: "majority" (a tie decides nothing) or "dawid_skene" (annotators weigh as much as they are found to be
     right; `sure` is the least probability that decides). `gold`: for every hundred questions `100 * gold` are about
     records whose label is verified; an annotator whose rate of right answers there is below `least` for certain (upper
-    end of the 95 % interval, after ten or more) gets no more tasks. `budget`: the answers it may pay for, over all rules
-    and rounds that share a panel of this `name`. `enough` and `patience` as for `annotate`, for every stage.
+    end of the 95 % interval, after ten or more) gets no more tasks. `budget`: the answers that it may pay for, over all
+    rules and rounds that share a panel of this `name`. `enough` and `patience` as for `annotate`, for every stage.
     """
 
     by: Any
@@ -83,11 +86,17 @@ class Panel(Value, tag="panel"):
         members = self.members
         object.__setattr__(self, "by", members[0] if len(members) == 1 else members)
         if not members or not all(isinstance(m, Annotator) for m in members):
-            raise UsageError(f"Panel({self.by!r}): a Team, an annotator such as Oracle(column), or a tuple of annotators")
+            raise UsageError(
+                f"Panel({self.by!r}): a Team, an annotator such as Oracle(column), or a tuple of annotators"
+            )
         if len(members) > 1 and not all(m.at_once for m in members):
-            raise UsageError("Panel((...)): one Team has as many people as come; a tuple is for annotators that answer at once")
+            raise UsageError(
+                "Panel((...)): one Team has as many people as come; a tuple is for annotators that answer at once"
+            )
         if len({m.name for m in members}) < len(members):
-            raise UsageError(f"Panel({self.by!r}): its annotators need different names, such as Oracle(column, name=...)")
+            raise UsageError(
+                f"Panel({self.by!r}): its annotators need different names, such as Oracle(column, name=...)"
+            )
         terms("Panel", votes=self.votes, enough=self.enough, patience=self.patience)
         if len(members) > 1 and self.votes + (self.check is not None) > len(members):
             raise UsageError(
@@ -95,11 +104,9 @@ class Panel(Value, tag="panel"):
                 f"for a record, and there are {len(members)}"
             )
         if self.check is not None and (not isinstance(self.check, Condition) or not self.check.per_record):
-            raise UsageError(
-                f"Panel(check={self.check!r}): a condition on each record, such as disagrees_with_model()"
-            )
+            raise UsageError(f"Panel(check={self.check!r}): a condition on each record, such as disagrees_with_model()")
         if self.disputed_by is not None and not isinstance(self.disputed_by, Annotator):
-            raise UsageError(f"Panel(disputed_by={self.disputed_by!r}): an annotator, such as Team(\"expert\")")
+            raise UsageError(f'Panel(disputed_by={self.disputed_by!r}): an annotator, such as Team("expert")')
         if self.consensus not in get_args(Method):
             raise UsageError(f"Panel(consensus={self.consensus!r}): one of {', '.join(get_args(Method))}")
         for what, low, high in (("sure", 0.5, 1.0), ("gold", 0.0, 0.5), ("least", 0.0, 1.0)):

@@ -64,11 +64,12 @@ class Journal:
         with writing(self._engine) as connection:
             return self._new(connection, spec, text, source, branch)
 
-    def adopt(self, run: str, spec: str, text: str) -> None:
-        """Let a run go on with another spec from its next round."""
+    def adopt(self, run: str, spec: str, text: str, source: str = "") -> None:
+        """Let a run go on with another spec, and from another file, from its next round."""
+        to = {"spec": spec, **({"source": source} if source else {})}
         with writing(self._engine) as connection:
             self._keep(connection, spec, text)
-            connection.execute(update(runs).where(self._is(run)).values(spec=spec))
+            connection.execute(update(runs).where(self._is(run)).values(**to))
 
     def fork(self, run: str, to_round: int, *, branch: str) -> str:
         """Return a new run on `branch` that has the steps of the rounds before `to_round`; the old one stays.

@@ -114,8 +114,8 @@ def fork(
 ) -> Run:
     """Make a run that shares the rounds before `from_round` with another, on a branch of its own; that one stays.
 
-    Nothing is copied: the branch shares the versions up to the beginning of that round. `workflow`: what it goes on with
-    from there, default the same. Run it by its name.
+    Nothing is copied: the branch shares the versions up to the beginning of that round. `workflow`: what it goes on
+    with from there, default the same. Run it by its name.
     """
     old = Run(dataset, name, engine=engine)
     starts = {s["key"]: s["result"] for s in old.steps}
@@ -132,7 +132,7 @@ def fork(
         made = journal.fork(old.name, from_round, branch=branch)
         if workflow is not None:
             there = workflow.on(own)
-            journal.adopt(made, there.spec_hash(), json.dumps(there.to_json()), source=source)
+            journal.adopt(made, there.spec_hash(), json.dumps(there.to_json()), source)
         journal.set_state(made, "paused", f"forked from round {from_round} of {old.name}")
     return Run(dataset, made, engine=engine)
 
@@ -152,9 +152,7 @@ def delete(dataset: Dataset, name: str, *, engine: str | None = None) -> None:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Return what differs between two workflows, a line for each part; empty where only the place of the data does."""
-    lines = [
-        _line(part, old.get(part), new[part]) for part in new if part not in _PLACE and old.get(part) != new[part]
-    ]
+    lines = [_line(part, old.get(part), new[part]) for part in new if part not in _PLACE and old.get(part) != new[part]]
     rules = [*old["rules"], *(r for r in new["rules"] if r not in old["rules"])]
     lines += [
         _line(f"rule {r!r}", old["rules"].get(r), new["rules"].get(r))

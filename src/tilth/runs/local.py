@@ -76,7 +76,7 @@ def run(
 
 
 async def drive(journal: Journal, steps: Steps, workflow: Workflow) -> None:
-    """Run the loop on what an engine gives, and note how it ended; a failed step is a RunFailed with what to do next."""
+    """Run the loop on what an engine gives, and note how it ended; a failed step is a RunFailed."""
     name = steps.run
     watch = asyncio.ensure_future(steps.heed())
     try:
@@ -110,7 +110,9 @@ def _holding(home: Path, name: str) -> Any:
     try:
         lock.acquire(timeout=0)
     except Timeout as why:
-        holder = (home / "holder").read_text(encoding="utf-8").split(" ")[0] if (home / "holder").exists() else "unknown"
+        holder = (
+            (home / "holder").read_text(encoding="utf-8").split(" ")[0] if (home / "holder").exists() else "unknown"
+        )
         raise Busy(f"process {holder} is running {name!r} already; wait for it, or stop it") from why
     try:
         (home / "holder").write_text(str(os.getpid()), encoding="utf-8")

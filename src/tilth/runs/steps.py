@@ -1,9 +1,8 @@
-"""`Steps`: what every engine gives to the loop; finished steps are remembered, failing ones tried again, then parked."""
+"""`Steps`: what every engine gives to the loop; finished steps are remembered, failing ones tried again and parked."""
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ __all__ = ["Listener", "Steps"]
 Listener = Callable[[Mapping[str, Any]], None]
 
 _BACK_OFF = (0.25, 0.5, 1.0)
-"""Seconds before each new try of a step that failed for a reason which may pass (a full disk, a service that is away)."""
+"""Seconds before each new try of a step that failed for a reason that may pass: a full disk, a service that is away."""
 
 _LOOK = 0.5
 """Seconds between two looks of a wait into the inbox, and of a run at what was asked of it."""
@@ -53,6 +52,7 @@ class Steps:
         self._trainer = trainer
         self._listen = listen
         self._inbox = inbox
+        self._opened: Inbox | None = None
         self._wait = wait
         self._asked: str | None = None
         self._specs = {given.spec_hash(): given}
@@ -76,10 +76,12 @@ class Steps:
         """
         return await self.once(key, lambda: self._watched(key, look, said))
 
-    @cached_property
+    @property
     def inbox(self) -> Inbox:
-        """Where people are asked and answer."""
-        return Inbox(self._inbox)
+        """Where people are asked and answer; opened when it is first used, for many runs ask nobody."""
+        if self._opened is None:
+            self._opened = Inbox(self._inbox)
+        return self._opened
 
     def workflow(self, spec: str) -> Workflow:
         """Return the workflow of a spec hash."""
@@ -109,7 +111,7 @@ class Steps:
         return result
 
     async def heed(self) -> None:
-        """Watch for what is asked of the run (pause, cancel) until cancelled itself; a cancel ends a training at once."""
+        """Watch for what is asked of the run (pause, cancel); a cancel ends a training at once."""
         while True:
             self._asked = await asyncio.to_thread(self._journal.requested, self.run) or self._asked
             if self._asked == "cancel":
@@ -119,8 +121,8 @@ class Steps:
     def close(self) -> None:
         """Let go of the inbox and the training process."""
         self._trainer.close()
-        if "inbox" in self.__dict__:
-            self.inbox.close()
+        if self._opened is not None:
+            self._opened.close()
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
