@@ -41,11 +41,14 @@ class Journal:
     run: running, waiting, paused, failed, cancelled, done. A run whose process is gone stays "running" here; who looks
     at it tells by the project's lock, or by its worker's signs of life, that it is resting. With `holder` (a worker's
     name) all that is written about a run raises `Parked` with state "lost" where another worker holds it by now.
+    `above`: new runs have higher numbers than this; a dataset's commits keep the names of runs, also of those that
+    another journal knows.
     """
 
-    def __init__(self, where: str | Path, project: str = "", *, holder: str = "") -> None:
+    def __init__(self, where: str | Path, project: str = "", *, holder: str = "", above: int = 0) -> None:
         self.project = project
         self.holder = holder
+        self.above = above
         self._engine = open_tables(where)
         made = insert(self._engine, steps)
         names = ("result", "finished", "seconds")
@@ -64,11 +67,12 @@ class Journal:
         with writing(self._engine) as connection:
             return self._new(connection, spec, text, source, branch)
 
-    def adopt(self, run: str, spec: str, text: str) -> None:
-        """Let a run go on with another spec from its next round."""
+    def adopt(self, run: str, spec: str, text: str, source: str = "") -> None:
+        """Let a run go on with another spec, and from another file, from its next round."""
+        to = {"spec": spec, **({"source": source} if source else {})}
         with writing(self._engine) as connection:
             self._keep(connection, spec, text)
-            connection.execute(update(runs).where(self._is(run)).values(spec=spec))
+            connection.execute(update(runs).where(self._is(run)).values(**to))
 
     def fork(self, run: str, to_round: int, *, branch: str) -> str:
         """Return a new run on `branch` that has the steps of the rounds before `to_round`; the old one stays.
@@ -182,7 +186,7 @@ class Journal:
             # two that begin at once would take the same number; SQLite has one writer anyway
             connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(self.project))))
         newest = select(func.coalesce(func.max(runs.c.number), 0)).where(runs.c.project == self.project)
-        number = (connection.scalar(newest) or 0) + 1
+        number = max(connection.scalar(newest) or 0, self.above) + 1
         run = f"run-{number}"
         self._keep(connection, spec, text)
         row = {"project": self.project, "run": run, "number": number, "spec": spec, "branch": branch}
