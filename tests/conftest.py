@@ -8,3 +8,5 @@ pytest_plugins = ["tests.postgres"]
 # about who else uses the machine than about the code.
 settings.register_profile("tilth", derandomize=True, deadline=None)
 settings.load_profile("tilth")
+
+pytest_plugins = ["tests.postgres"]

@@ -1,11 +1,7 @@
-"""A real Postgres for tests: a cluster of its own for each test process, a fresh database for each test.
-
-It begins when the first test asks for it, and ends with the process. Tests are skipped where the programs are missing.
-"""
+"""A real Postgres for the tests: one cluster a process that runs tests, a new database for each test."""
 
 import os
 import pwd
-import secrets
 import shutil
 import signal
 import socket
@@ -13,115 +9,110 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-_BIN = Path("/usr/lib/postgresql/15/bin")
-_START = 30.0
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running cluster."""
-
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes]
-
-    def url(self, database: str) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+BIN = Path("/usr/lib/postgresql/15/bin")
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Generator[Server]:
-    """A Postgres 15 cluster on a free port of the loopback interface, with every commit forced to disk."""
-    if not (_BIN / "initdb").exists():
-        pytest.skip(f"no Postgres 15 in {_BIN}")
-    pytest.importorskip("psycopg")
-    folder = Path(tempfile.mkdtemp(prefix="tilth-pg-"))
+def postgres_cluster() -> Generator[str]:
+    """The address of a running server, `postgresql://postgres@127.0.0.1:port`; it is stopped at the end."""
+    if not (BIN / "postgres").exists():
+        pytest.skip(f"no Postgres 15: {BIN / 'postgres'} is not there")
+    pytest.importorskip("psycopg", reason="the driver of Postgres, psycopg, is not installed")
+    # not under pytest's own folder: that is closed to all but root, and the server refuses to run as root
+    folder = Path(tempfile.mkdtemp(prefix="tilth-postgres-"))
     try:
-        _make(folder)
-        server = _start(folder)
-        try:
-            yield server
-        finally:
-            server.process.send_signal(signal.SIGINT)  # does not wait for clients that are still connected
-            server.process.wait(_START)
+        with _server(folder) as address:
+            yield address
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture
-def postgres_url(postgres_server: Server) -> Generator[str]:
-    """The URL of an empty database."""
+def postgres_url(postgres_cluster: str) -> Generator[str]:
+    """The URL of an empty database, which is dropped at the end whoever is still connected."""
     import psycopg
 
-    name = f"test_{secrets.token_hex(6)}"
-    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
+    name = f"test_{time.monotonic_ns()}"
+    with psycopg.connect(f"{postgres_cluster}/postgres", autocommit=True) as connection:
         connection.execute(f"create database {name}")
-    yield postgres_server.url(name)
-    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
+    yield f"{postgres_cluster}/{name}"
+    with psycopg.connect(f"{postgres_cluster}/postgres", autocommit=True) as connection:
         connection.execute(f"drop database {name} with (force)")
 
 
-def _make(folder: Path) -> None:
+@contextmanager
+def _server(folder: Path) -> Generator[str]:
+    # pdeathsig: the server ends also where the process that runs the tests is killed
+    run_as = ["setpriv", "--pdeathsig", "INT"]
     if os.geteuid() == 0:
-        user = _user()
+        user = _unprivileged()
         os.chown(folder, user.pw_uid, user.pw_gid)
+        run_as += ["--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"]
+    data = folder / "data"
     made = subprocess.run(
-        [*_as_user(), _BIN / "initdb", "-D", folder / "data", "-U", "postgres", "-E", "UTF8", "--locale=C"],
-        cwd=folder, capture_output=True, text=True,
-    )  # fmt: skip
+        [
+            *(*run_as, str(BIN / "initdb"), "--pgdata", str(data), "--username", "postgres", "--no-sync"),
+            *("--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8"),  # initdb lets in only who is on loopback
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert made.returncode == 0, made.stderr
-    (folder / "data" / "pg_hba.conf").write_text("host all all 127.0.0.1/32 trust\n")
-
-
-def _start(folder: Path) -> Server:
-    for _ in range(5):  # between looking for a free port and listening on it another process may take it
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        settings = {
-            "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "on",
-            "max_connections": 100,
-        }  # fmt: skip
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [*_as_user(), _BIN / "postgres", "-D", folder / "data", *options], cwd=folder, stdout=log, stderr=log
+    log = folder / "log"
+    for _ in range(5):  # another process may take the port between asking for a free one and listening on it
+        port = _free_port()
+        with log.open("w") as out:
+            server = subprocess.Popen(
+                [
+                    *(*run_as, str(BIN / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1"),
+                    *("-c", "unix_socket_directories=", "-c", "fsync=on"),
+                ],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C ends the tests first, and they end the server
             )
-        server = Server(folder, port, process)
-        if _ready(server):
-            return server
-    raise AssertionError(f"Postgres does not start: {(folder / 'log').read_text()}")
+        try:
+            address = f"postgresql://postgres@127.0.0.1:{port}"
+            if _answers(server, address):
+                yield address
+                return
+        finally:
+            server.send_signal(signal.SIGINT)  # fast shutdown: it does not wait for clients
+            server.wait(timeout=60)
+    pytest.fail(f"Postgres did not start:\n{log.read_text()}")
 
 
-def _ready(server: Server) -> bool:
-    end = time.monotonic() + _START
-    while server.process.poll() is None:
-        asked = subprocess.run(
-            [_BIN / "pg_isready", "-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres"], capture_output=True
-        )
-        if asked.returncode == 0:
-            return True
-        assert time.monotonic() < end, (server.folder / "log").read_text()
-        time.sleep(0.02)
+def _answers(server: subprocess.Popen[bytes], address: str) -> bool:
+    import psycopg
+
+    until = time.monotonic() + 60
+    while server.poll() is None and time.monotonic() < until:
+        try:
+            psycopg.connect(f"{address}/postgres", connect_timeout=5).close()
+        except psycopg.OperationalError:
+            time.sleep(0.02)
+        else:
+            return server.poll() is None  # else somebody else's server answered at that port
     return False
 
 
-def _as_user() -> list[str | Path]:
-    """What runs a program as an unprivileged user (Postgres refuses root), and ends it with this process."""
-    command: list[str | Path] = ["setpriv", "--pdeathsig", "INT"]
-    if os.geteuid() == 0:
-        user = _user()
-        command += ["--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"]
-    return command
-
-
-def _user() -> pwd.struct_passwd:
+def _unprivileged() -> pwd.struct_passwd:
     try:
         return pwd.getpwnam("postgres")
     except KeyError:
         return pwd.getpwnam("nobody")
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilth.errors import Damaged, NotFound, Parked, UsageError
+from tilth.errors import Damaged, NotFound, Parked, RunFailed, UsageError
 from tilth.runs.journal import Journal
 
 SPEC = json.dumps({"dataset": {"branch": "main"}, "rules": {}})
@@ -19,9 +19,9 @@ SPEC = json.dumps({"dataset": {"branch": "main"}, "rules": {}})
 Open = Callable[..., Journal]
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(tmp_path / "journal.sqlite")
+    return str(tmp_path / "journal.sqlite") if request.param == "sqlite" else request.getfixturevalue("postgres_url")
 
 
 @pytest.fixture
@@ -118,6 +118,12 @@ def test_a_deleted_run_is_gone_and_its_name_is_not_given_again(at: Open) -> None
         journal.delete(run)
     assert journal.steps(run) == []
     assert journal.begin("5f2c", SPEC, "") == "run-2"  # commits keep run-1 in their keys
+
+
+def test_runs_that_another_journal_knows_are_not_counted_again(where: str) -> None:
+    journal = Journal(where, above=7)
+    assert [journal.begin("5f2c", SPEC, "") for _ in range(2)] == ["run-8", "run-9"]
+    journal.close()
 
 
 def test_what_is_asked_of_a_run_is_told_once(at: Open) -> None:
@@ -232,6 +238,12 @@ def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path) -> 
     with pytest.raises(Damaged, match=r"is no journal.*datasets are intact"):
         Journal(path)
     assert path.read_bytes() == before
+
+
+def test_a_database_that_does_not_answer_is_named_without_its_password() -> None:
+    with pytest.raises(RunFailed, match="is the server up") as told:
+        Journal("postgresql://tilth:hunter2@127.0.0.1:1/tilth")
+    assert "hunter2" not in str(told.value)
 
 
 def test_a_journal_without_a_spec_says_so(at: Open) -> None:

@@ -3,6 +3,8 @@
 import json
 import pickle  # noqa: TID251 (what a data loader does with a dataset that it hands to its workers)
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -247,3 +249,24 @@ def test_threads_share_a_dataset(pets: Dataset) -> None:
         writing = [threads.submit(pets.commit, label(pets, [f"p{i % 5}"], "cat"), key=f"k{i}") for i in range(20)]
         assert sorted(future.result().version for future in writing) == list(range(41, 61))
     assert [c.version for c in Dataset.open(pets.path).log()] == list(range(61))
+
+
+def test_a_forked_process_forces_too(tmp_path: Path) -> None:
+    program = """
+import os, signal, sys
+from tilth.dataset.disk import force
+force(*sys.argv[1:])
+forked = os.fork()
+signal.alarm(30)
+force(*sys.argv[1:])
+print("forced", flush=True)
+if forked:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]))
+os._exit(0)
+"""
+    (tmp_path / "file").touch()
+    paths = [str(tmp_path), str(tmp_path / "file"), str(tmp_path / "gone")]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, *paths], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "forced\nforced\n"), done.stderr

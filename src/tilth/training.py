@@ -57,14 +57,16 @@ def train(
     missing = wanted - outputs.kinds
     saved = folder / "model"
     if missing or (keep and not saved.exists()):
-        lesson = _Lesson(dataset, seed, watch)
         own = {"probabilities", "embeddings"} & missing
+        # what is spoken of holds what is learned: where all are read at once, they are read once
+        every = dataset.features(ids, dataset.schema.features) if own and len(ids) <= _CHUNK else None
+        lesson = _Lesson(dataset, seed, watch, ids, every)
         if own or (keep and not saved.exists()):
             fitted = lesson.fit(model)
             if "probabilities" in missing:
-                outputs.add("probabilities", _predict(dataset, fitted, ids, watch))
+                outputs.add("probabilities", _predict(dataset, fitted, ids, every, watch))
             if "embeddings" in missing:
-                outputs.add("embeddings", _embed(dataset, model, fitted, ids, watch))
+                outputs.add("embeddings", _embed(dataset, model, fitted, ids, every, watch))
             if keep and not saved.exists():
                 _save(fitted, saved)
         for kind, judge in (("out_of_fold_probabilities", model), ("probe_probabilities", probe)):
@@ -91,7 +93,7 @@ class _Watch:
 class _Lesson:
     """The training records of a version, in an order that depends on their keys only."""
 
-    def __init__(self, dataset: Dataset, seed: int, watch: _Watch) -> None:
+    def __init__(self, dataset: Dataset, seed: int, watch: _Watch, living: Ids, every: pa.Table | None) -> None:
         self.watch = watch
         view = dataset.view
         ids = np.flatnonzero(view.train & view.labeled & (view.weight > 0))
@@ -103,7 +105,10 @@ class _Lesson:
         self.dataset, self.seed = dataset, seed
         self.task = dataset.schema.label.task
         self.ids = ids[np.argsort(draw(dataset.key_hash[ids], "order", seed), kind="stable")]
-        self.features = dataset.features(self.ids, dataset.schema.features)
+        if every is None:
+            self.features = dataset.features(self.ids, dataset.schema.features)
+        else:
+            self.features = every.take(pa.array(np.searchsorted(living, self.ids)))
         self.weight = view.weight[self.ids]
         self.y = targets(dataset, self.ids)
 
@@ -142,22 +147,30 @@ def targets(dataset: Dataset, ids: Ids) -> npt.NDArray[Any]:
     return table
 
 
-def _chunks(dataset: Dataset, ids: Ids) -> Iterable[tuple[slice, pa.Table]]:
+def _chunks(dataset: Dataset, ids: Ids, every: pa.Table | None) -> Iterable[tuple[slice, pa.Table]]:
+    if every is not None:
+        yield slice(0, len(ids)), every
+        return
     for start in range(0, len(ids), _CHUNK):
         part = slice(start, min(start + _CHUNK, len(ids)))
         yield part, dataset.features(ids[part], dataset.schema.features)
 
 
-def _predict(dataset: Dataset, fitted: Fitted, ids: Ids, watch: _Watch) -> npt.NDArray[np.float32]:
+def _predict(
+    dataset: Dataset, fitted: Fitted, ids: Ids, every: pa.Table | None, watch: _Watch
+) -> npt.NDArray[np.float32]:
     out = np.empty((dataset.schema.label.task.outputs, len(ids)), np.float32)
-    for part, features in _chunks(dataset, ids):
+    for part, features in _chunks(dataset, ids, every):
         out[:, part] = watch(lambda f=features: fitted.predict(f)).T
     return out
 
 
-def _embed(dataset: Dataset, model: Model, fitted: Fitted, ids: Ids, watch: _Watch) -> npt.NDArray[np.float32]:
+def _embed(
+    dataset: Dataset, model: Model, fitted: Fitted, ids: Ids, every: pa.Table | None, watch: _Watch
+) -> npt.NDArray[np.float32]:
     if "embeddings" in model.gives:
-        return np.concatenate([watch(lambda f=features: fitted.embed(f)) for _, features in _chunks(dataset, ids)])
+        found = [watch(lambda f=features: fitted.embed(f)) for _, features in _chunks(dataset, ids, every)]
+        return np.concatenate(found)
     kinds = {c.name: c.kind for c in dataset.schema.columns if not c.hidden}
     if not set(kinds.values()) <= {"vector", "number", "integer"}:
         odd = [name for name, kind in kinds.items() if kind not in ("vector", "number", "integer")]
@@ -165,7 +178,7 @@ def _embed(dataset: Dataset, model: Model, fitted: Fitted, ids: Ids, watch: _Wat
             f"{model!r} gives no embeddings, and the columns {', '.join(odd)} are no numbers that could stand for "
             "them; give SklearnModel(..., embed=STEP)"
         )
-    return np.concatenate([_numbers(features) for _, features in _chunks(dataset, ids)])
+    return np.concatenate([_numbers(features) for _, features in _chunks(dataset, ids, every)])
 
 
 def _numbers(features: pa.Table) -> npt.NDArray[np.float32]:

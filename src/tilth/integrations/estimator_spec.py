@@ -178,11 +178,14 @@ def load_parts(file: Path, *, like: object) -> Any:
 
 
 def _refused(named: Sequence[str], like: object) -> list[str]:
+    foreign = [name for name in named if not _fitted_type(name)]
+    if not foreign:
+        return []
     own = set(skops.io.get_untrusted_types(data=skops.io.dumps(like)))
     # A script's own functions are `__main__` here and the module of the file's name in the process that trains.
     script = Path(getattr(sys.modules["__main__"], "__file__", None) or "__main__").stem
     own |= {f"{script}.{name.removeprefix('__main__.')}" for name in own if name.startswith("__main__.")}
-    return [name for name in named if name not in own and not _fitted_type(name)]
+    return [name for name in foreign if name not in own]
 
 
 def _fitted_type(name: str) -> bool:

@@ -41,11 +41,14 @@ class Journal:
     run: running, waiting, paused, failed, cancelled, done. A run whose process is gone stays "running" here; who looks
     at it tells by the project's lock, or by its worker's signs of life, that it is resting. With `holder` (a worker's
     name) all that is written about a run raises `Parked` with state "lost" where another worker holds it by now.
+    `above`: new runs have higher numbers than this; a dataset's commits keep the names of runs, also of those that
+    another journal knows.
     """
 
-    def __init__(self, where: str | Path, project: str = "", *, holder: str = "") -> None:
+    def __init__(self, where: str | Path, project: str = "", *, holder: str = "", above: int = 0) -> None:
         self.project = project
         self.holder = holder
+        self.above = above
         self._engine = open_tables(where)
         made = insert(self._engine, steps)
         names = ("result", "finished", "seconds")
@@ -183,7 +186,7 @@ class Journal:
             # two that begin at once would take the same number; SQLite has one writer anyway
             connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(self.project))))
         newest = select(func.coalesce(func.max(runs.c.number), 0)).where(runs.c.project == self.project)
-        number = (connection.scalar(newest) or 0) + 1
+        number = max(connection.scalar(newest) or 0, self.above) + 1
         run = f"run-{number}"
         self._keep(connection, spec, text)
         row = {"project": self.project, "run": run, "number": number, "spec": spec, "branch": branch}

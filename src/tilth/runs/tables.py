@@ -21,9 +21,10 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql.dml import Insert
 
-from tilth.errors import Damaged
+from tilth.errors import Damaged, RunFailed
 from tilth.sql import connect, reading, writing
 
 __all__ = ["insert", "open_tables", "runs", "specs", "steps", "workers"]
@@ -83,6 +84,7 @@ workers = Table(
     Column("place", String, nullable=False),  # machine and process namespace that the pid counts in
     Column("begun", Float, nullable=False),
     Column("seen", Float, nullable=False),  # its last sign of life, by the database's clock
+    Column("lease", Float, nullable=False),  # seconds after that at which it is given up
 )
 
 Index("runs_held", runs.c.holder)
@@ -96,8 +98,12 @@ def open_tables(where: str | Path) -> Engine:
         raise Damaged(f"{where} is no journal: {why}. The datasets are intact, runs begin anew") from why
     if engine.dialect.name != "sqlite":
         engine = engine.execution_options(schema_translate_map={None: _SCHEMA})
-    with reading(engine) as connection:
-        ready = _columns(connection)
+    try:
+        with reading(engine) as connection:
+            ready = _columns(connection)
+    except OperationalError as why:
+        place = engine.url.render_as_string(hide_password=True)
+        raise RunFailed(f"{place} does not answer ({why.orig}); is the server up, and the address right?") from why
     if not ready >= {c.name for c in runs.columns}:
         with writing(engine) as connection:
             _make(connection)
