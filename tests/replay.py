@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-ADD, REMOVE, SET, ASK, ANSWER, WITHDRAW = range(6)
-LABEL, WEIGHT, SPLIT, PAYLOAD = range(1, 5)
+ADD, REMOVE, SET, ASK, ANSWER, WITHDRAW, QUARANTINE = range(7)
+LABEL, WEIGHT, SPLIT, PAYLOAD, GOLD, REVIEW = range(1, 7)
 
 Version = dict[str, dict[str, Any]]
 
@@ -39,12 +39,14 @@ def replay(folder: Path) -> list[Version]:
         for event in events.get(commit["txn"], []):
             record, new = records[event["record_id"]], event["new_num"]
             match event["op"], event["field"]:
-                case int(op), _ if op in (ADD, REMOVE):
+                case int(op), _ if op in (ADD, REMOVE, QUARANTINE):
                     record["alive"] = op == ADD
                 case int(op), _ if op in (ASK, WITHDRAW):
                     record["asked"] = 2 if record["asked"] == 2 else int(op == ASK)
-                case int(op), _ if op == ANSWER:
+                case int(op), 0 if op == ANSWER:
                     record["asked"] = 2
+                case int(op), int(field) if op == ANSWER and field in (GOLD, REVIEW):
+                    pass
                 case _, int(field) if field == LABEL:
                     record["label"] = label(new)
                 case _, int(field) if field == WEIGHT:

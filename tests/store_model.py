@@ -22,6 +22,7 @@ class Rec:
     alive: bool = True
     weight: float = 1.0
     asked: int = FREE
+    quarantined: bool = False
 
 
 @dataclass
@@ -49,6 +50,8 @@ class Model:
 
     def put(self, key: str, name: str, value: Any) -> None:
         setattr(self.now.records[key], name, value)
+        if name == "alive" and value:
+            self.now.records[key].quarantined = False
         self.now.touched[key].add(name)
 
     def follow(self, said: set[tuple[str, str]]) -> None:
@@ -76,7 +79,7 @@ class Model:
         labels: set[tuple[str, str]] = set()
         for key in set(made.touched) - made.born - later:
             kept = not hold and bool({key, self.root(key)} & made.answered)
-            for name in made.touched[key] - {"alive", "asked"}:
+            for name in made.touched[key] - {"alive", "asked", "paid"}:
                 if not (name == "label" and kept):
                     self.put(key, name, getattr(before[key], name))
                     labels |= {(key, name)} if name == "label" else set()
@@ -92,6 +95,7 @@ class Model:
         while gone:
             key = gone.pop()
             self.put(key, "alive", False)
+            records[key].quarantined = key in before and before[key].quarantined
             gone += [k for k, r in records.items() if r.parent == key and r.alive and k not in gone]
 
     def follow_but(self, labels: set[tuple[str, str]], mine: set[tuple[str, str]]) -> None:
@@ -113,6 +117,8 @@ class Model:
             for name in names if old is not None else ("alive",):
                 if (was := old is not None and getattr(old, name)) != getattr(rec, name):
                     self.put(key, name, was)
+                    if name == "alive" and not was:
+                        rec.quarantined = old is not None and old.quarantined
             if rec.asked == PENDING and (old is None or old.asked != PENDING):
                 self.put(key, "asked", FREE)
 
@@ -127,7 +133,7 @@ def diff_of(a: dict[str, Rec], b: dict[str, Rec]) -> set[tuple[str, str]]:
         was = a.get(key) or replace(b[key], alive=False, asked=FREE)
         now = b.get(key) or replace(a[key], alive=False, asked=FREE)
         if was.alive != now.alive:
-            out.add((key, "added" if now.alive else "removed"))
+            out.add((key, "added" if now.alive else "quarantined" if now.quarantined else "removed"))
         elif now.alive:
             out |= {(key, n) for n in ("label", "weight", "split", "content") if getattr(was, n) != getattr(now, n)}
         if now.asked != was.asked and now.asked != FREE:

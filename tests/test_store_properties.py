@@ -31,6 +31,11 @@ from tilth.dataset.store import payload_schema
 from tilth.errors import Conflict
 
 
+ANSWERS = ("answer", "gold", "review")
+SAME = {"restore": "remove", "quarantine": "remove", "derive": "add", "answer": "ask", "withdraw": "ask"}
+"""What must not happen to a record together with what else, for the order within a commit does not matter."""
+
+
 class StoreMachine(RuleBasedStateMachine):
     kind = "class"
 
@@ -90,8 +95,8 @@ class StoreMachine(RuleBasedStateMachine):
         assert int(view.known.sum()) == len(made.records)
         for key, i, label in zip(made.records, ids, at.labels(ids), strict=True):
             rec = made.records[key]
-            assert (view.alive[i], label, view.weight[i], view.split[i], view.asked[i]) == (
-                rec.alive, rec.label, rec.weight, rec.split, rec.asked,
+            assert (view.alive[i], label, view.weight[i], view.split[i], view.asked[i], view.quarantined[i]) == (
+                rec.alive, rec.label, rec.weight, rec.split, rec.asked, rec.quarantined,
             ), (key, version)  # fmt: skip
         if len(ids):
             assert at.features(ids)["x"].to_pylist() == [rec.content[1] for rec in made.records.values()]
@@ -117,7 +122,7 @@ class StoreMachine(RuleBasedStateMachine):
         records = model.made[-1].records
         theirs = model.later(base)
         comes = {"add", "derive"}
-        lost = [t for t in todo if (t[4] if t[0] == "derive" else t[1]) in theirs and t[0] not in ("add", "answer")]
+        lost = [t for t in todo if (t[4] if t[0] == "derive" else t[1]) in theirs and t[0] not in ("add", *ANSWERS)]
         living = [t for t in todo if t[0] in comes and t[1] in records and records[t[1]].alive]
         foreign = [t for t in todo if t[0] == "add" and t[1] in records and not records[t[1]].alive]
         kept = todo
@@ -156,12 +161,16 @@ class StoreMachine(RuleBasedStateMachine):
                 asked = {"ask": PENDING, "answer": ANSWERED, "withdraw": FREE}[what]
                 model.put(k, "asked", ANSWERED if model.now.records[k].asked == ANSWERED else asked)
                 (model.now.answered if what == "answer" else model.now.asked).add(k) if what != "withdraw" else None
+            elif what in ("gold", "review"):
+                model.now.touched[k].add("paid")
             elif what == "modify":
                 model.put(k, "content", (self.number(), xs[k]))
             else:
-                name = "alive" if what in ("remove", "restore") else what
+                name = "alive" if what in ("remove", "restore", "quarantine") else what
                 model.put(k, name, rest[0] if rest else what == "restore")
-                if what in ("label", "remove"):
+                if what == "quarantine":
+                    model.now.records[k].quarantined = True
+                if what in ("label", "remove", "quarantine"):
                     said.add((k, name))
         model.follow(said)
         model.finish()
@@ -177,8 +186,11 @@ class StoreMachine(RuleBasedStateMachine):
                 return events(Op.SET, ids, field=Field[what.upper()], num=rest[0], reason="said so", score=np.ones(1))
             case "answer":
                 return events(Op.ANSWER, ids, txt=['"cat"'], actor="ann")
+            case "gold" | "review":
+                return events(Op.ANSWER, ids, field=Field[what.upper()], txt=['"cat"'], actor="ann")
             case _:
                 ops = {"remove": Op.REMOVE, "restore": Op.ADD, "ask": Op.ASK, "withdraw": Op.WITHDRAW}
+                ops["quarantine"] = Op.QUARANTINE
                 return events(ops[what], ids, reason=what)
 
     def added(self, new: list[tuple[Any, ...]], xs: dict[str, float]) -> pa.Table:
@@ -208,13 +220,14 @@ class StoreMachine(RuleBasedStateMachine):
             st.tuples(st.just("weight"), some, st.sampled_from([0.0, 0.5, 2.0])),
             st.tuples(st.just("split"), some, split),
             st.tuples(st.sampled_from(["remove", "restore", "ask", "answer", "withdraw", "modify"]), some),
+            st.tuples(st.sampled_from(["quarantine", "gold", "review"]), some),
             st.tuples(st.just("add"), fresh, label, split),
             child,
         ]
         todo = data.draw(st.lists(st.one_of(ways), min_size=1, max_size=5))
         out: dict[Any, tuple[Any, ...]] = {}
         for t in todo:  # a field of a record once, so that the order within a commit does not matter
-            name = {"restore": "remove", "derive": "add", "answer": "ask", "withdraw": "ask"}.get(t[0], t[0])
+            name = SAME.get(t[0], t[0])
             out.setdefault((name, t[1]), t)
         return list(out.values())
 

@@ -16,6 +16,8 @@ from .labeling import Panel as Panel
 from .labeling import Team as Team
 from .labeling import disagrees_with_model as disagrees_with_model
 from .metrics import accuracy as accuracy
+from .metrics import agreement as agreement
+from .metrics import annotator_quality as annotator_quality
 from .metrics import f1 as f1
 from .metrics import gain as gain
 from .metrics import labels_spent as labels_spent
@@ -33,6 +35,7 @@ from .runs import Run as Run
 from .runs import run as run
 from .selectors import answered as answered
 from .selectors import labeled as labeled
+from .selectors import quarantined as quarantined
 from .selectors import records as records
 from .selectors import removed as removed
 from .selectors import unlabeled as unlabeled

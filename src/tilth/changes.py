@@ -19,7 +19,7 @@ Ids = npt.NDArray[np.int64]
 
 
 class Op(IntEnum):
-    """What an event does to a record."""
+    """What an event does to a record; QUARANTINE takes it out because a step failed on it or people call it bad."""
 
     ADD = 0
     REMOVE = 1
@@ -31,7 +31,11 @@ class Op(IntEnum):
 
 
 class Field(IntEnum):
-    """Which part of a record an event is about; `PAYLOAD` is its content."""
+    """Which part of a record an event is about; `PAYLOAD` is its content.
+
+    On an answer: NONE is its label, GOLD a label whose truth was known (it measures the annotator and sets nothing),
+    REVIEW what somebody says of a proposed change.
+    """
 
     NONE = 0
     LABEL = 1

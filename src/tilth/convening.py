@@ -18,6 +18,7 @@ from tilth.dataset import Dataset
 from tilth.dataset.splits import draw
 from tilth.dataset.view import ANSWERED
 from tilth.labeling.consensus import answered, consensus
+from tilth.labeling.judging import coded, wilson
 from tilth.labeling.panel import Panel
 from tilth.protocols import Annotator, Answers
 from tilth.questions import Question
@@ -219,13 +220,8 @@ def _given(dataset: Dataset, after: int, ids: Ids) -> tuple[Ids, npt.NDArray[np.
     keep = (table["version"].to_numpy() > after) & np.isin(table["record_id"].to_numpy(), ids)
     keep &= table["field"].to_numpy() == Field.NONE
     table = table.filter(pa.array(keep))
-    codes = _codes(dataset, [json.loads(t) for t in table["label"].to_pylist()])
+    codes = coded(dataset, table["label"].to_pylist())
     return table["record_id"].to_numpy(), codes, table["annotator"].to_pylist()
-
-
-def _codes(dataset: Dataset, labels: list[Any]) -> npt.NDArray[np.int32]:
-    code = {name: i for i, name in enumerate(dataset.schema.label.classes)}
-    return np.array([-1 if label is None else code.get(str(label), -1) for label in labels], np.int32)
 
 
 def _settle(
@@ -242,7 +238,7 @@ def _settle(
     is_label = (events_of["op"].to_numpy() == Op.SET) & (events_of["field"].to_numpy() == Field.LABEL)
     said = events_of.filter(pa.array(~is_label))
     new = np.asarray(answers.records)[~was_gold]
-    codes = _codes(dataset, [label for label, g in zip(answers.labels, was_gold, strict=True) if not g])
+    codes = coded(dataset, [json.dumps(label) for label, g in zip(answers.labels, was_gold, strict=True) if not g])
     who = [name for name, g in zip(answers.annotators, was_gold, strict=True) if not g]
     ids = np.unique(new)
     if not expert:
@@ -283,14 +279,8 @@ def _truth(workflow: Workflow, base: int, question: Question) -> list[str | None
 def _watch(ctx: Context, panel: Panel) -> None:
     """Give no more tasks to an annotator who is wrong on gold questions too often for it to be bad luck."""
     for who in ctx.inbox.annotators():
-        if who.gold >= 10 and not who.suspended and _upper(who.gold_right, who.gold) < panel.least:
+        if who.gold >= 10 and not who.suspended and wilson(who.gold_right, who.gold)[1] < panel.least:
             ctx.inbox.suspend(
                 who.name,
                 f"right on {who.gold_right} of {who.gold} gold questions; panel {panel.name!r} wants {panel.least:g}",
             )
-
-
-def _upper(right: int, n: int, z: float = 1.96) -> float:
-    """Return the upper end of Wilson's 95 % interval of a rate (Wilson 1927)."""
-    p = right / n
-    return (p + z * z / (2 * n) + z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n)

@@ -85,7 +85,9 @@ class Answers:
     """What an annotator said: parallel columns, one row an answer; several rows may answer one record.
 
     `records`: `int64[n]` record ids. `labels`: n labels in the dataset's own terms (class name, list of names, number);
-    None = could not tell. `annotators`: n names. `costs`: `float64[n]`, in whatever unit the annotator is paid.
+    None = could not tell. `annotators`: n names. `costs`: `float64[n]`, in whatever unit the annotator is paid. Where
+    they are told: `verdicts`, each "answer", "cannot_tell" or "bad" (the record is unusable); `seconds` that each took;
+    `gold`: bool[n], answers to questions whose truth was known, which measure the annotator and set no label.
     """
 
     records: npt.NDArray[np.int64]

@@ -49,7 +49,7 @@ def _check_ids(view: View, changes: Changes) -> None:
 def _check_values(core: Core, view: View, table: pa.Table) -> None:
     op, field, new = (table[name].to_numpy() for name in ("op", "field", "new_num"))
     is_set = op == Op.SET
-    named = (field[is_set] > Field.NONE) & (field[is_set] <= max(Field))
+    named = (field[is_set] > Field.NONE) & (field[is_set] <= Field.PAYLOAD)
     if not ((op >= 0) & (op <= max(Op))).all() or not named.all():
         raise UsageError("an event has an op that is none of Op, or sets a field that is none of Field; use `events`")
     weights = new[is_set & (field == Field.WEIGHT)]

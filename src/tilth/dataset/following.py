@@ -28,10 +28,13 @@ def with_followers(core: Core, table: pa.Table, head: int, *, revived: Ids, new:
 
 def _followers(core: Core, table: pa.Table, head: int, revived: Ids, new: tuple[Ids, Ids]) -> pa.Table | None:
     op, field = table["op"].to_numpy(), table["field"].to_numpy()
-    moves = (op == Op.REMOVE) | ((op == Op.SET) & (field == Field.LABEL))
+    gone = (op == Op.REMOVE) | (op == Op.QUARANTINE)
+    moves = gone | ((op == Op.SET) & (field == Field.LABEL))
     if not moves.any():
         return None
-    leading = table.filter(pa.array(moves))
+    # what derives from a record that is quarantined has not failed itself: it is removed
+    op = np.where(gone, Op.REMOVE, op)
+    leading = table.set_column(EVENT.get_field_index("op"), "op", pa.array(op, pa.int8())).filter(pa.array(moves))
     leaders = leading["record_id"].to_numpy()
     child, parent = core.children(np.unique(leaders), head)
     mine = np.isin(new[1], leaders)

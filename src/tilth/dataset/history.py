@@ -23,7 +23,15 @@ Ids = npt.NDArray[np.int64]
 _FIELDS = {Field.LABEL: "label", Field.WEIGHT: "weight", Field.SPLIT: "split", Field.PAYLOAD: "content"}
 ARRAYS = {Field.LABEL: "label", Field.WEIGHT: "weight", Field.SPLIT: "split", Field.PAYLOAD: "payload"}
 """The array of a view that holds a field."""
-_OPS = {Op.ADD: "added", Op.REMOVE: "removed", Op.ASK: "asked", Op.ANSWER: "answered", Op.WITHDRAW: "withdrawn"}
+_OPS = {
+    Op.ADD: "added",
+    Op.REMOVE: "removed",
+    Op.ASK: "asked",
+    Op.ANSWER: "answered",
+    Op.WITHDRAW: "withdrawn",
+    Op.QUARANTINE: "quarantined",
+}
+_ANSWERS = {Field.NONE: "answered", Field.GOLD: "gold answer", Field.REVIEW: "reviewed"}
 
 DIFF = pa.schema(
     [
@@ -111,7 +119,8 @@ def history(core: Core, record: int, version: int) -> list[Event]:
             out.append(_event(commit, _FIELDS[Field(field)], before, after, row["reason"], row))
         else:
             said = _json(row["new_txt"]) if op in (Op.ANSWER, Op.ADD) else None
-            out.append(_event(commit, _OPS[Op(op)], None, said, row["reason"], row))
+            what = _ANSWERS[Field(field)] if op == Op.ANSWER else _OPS[Op(op)]
+            out.append(_event(commit, what, None, said, row["reason"], row))
     return out
 
 
@@ -120,7 +129,7 @@ def diff(core: Core, a: int, b: int) -> pa.Table:
     if a > b:
         turned = diff(core, b, a)
         names = {"before": "after", "after": "before"}
-        what = {"added": "removed", "removed": "added"}
+        what = {"added": "removed", "removed": "added", "quarantined": "added"}
         told = pa.array([what.get(w, w) for w in turned["what"].to_pylist()], pa.string())
         turned = turned.set_column(DIFF.get_field_index("what"), "what", told)
         return turned.rename_columns([names.get(n, n) for n in DIFF.names]).select(DIFF.names)
@@ -145,7 +154,9 @@ def diff(core: Core, a: int, b: int) -> pa.Table:
     born = np.flatnonzero(after.alive & ~was_alive)
     gone = np.flatnonzero(was_alive & ~after.alive)
     add("added", born, Op.ADD, None, _told(core, Field.LABEL, after.label[born]))
-    add("removed", gone, Op.REMOVE, _told(core, Field.LABEL, grown(before.label)[gone]), None)
+    bad = after.quarantined[gone]
+    for ids_gone, name, code in ((gone[~bad], "removed", Op.REMOVE), (gone[bad], "quarantined", Op.QUARANTINE)):
+        add(name, ids_gone, code, _told(core, Field.LABEL, grown(before.label)[ids_gone]), None)
     both = was_alive & after.alive
     for field, name in _FIELDS.items():
         array = ARRAYS[field]

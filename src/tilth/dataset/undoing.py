@@ -10,7 +10,7 @@ import pyarrow as pa
 from tilth.changes import Changes, Field, Op, events
 from tilth.dataset.core import Core
 from tilth.dataset.history import ARRAYS, differing
-from tilth.dataset.view import ANSWERED, PENDING
+from tilth.dataset.view import ANSWERED, PENDING, View
 
 __all__ = ["restoring", "reverting", "told"]
 
@@ -33,19 +33,20 @@ def reverting(core: Core, version: int, *, hold: bool = False) -> tuple[Changes,
     touched = np.unique(np.concatenate([ids, born]))
     touched = touched[np.isin(touched, later)]
 
-    answered = ids[op == Op.ANSWER]
+    answered = ids[(op == Op.ANSWER) & (field == Field.NONE)]
     given = np.isin(ids, answered) | np.isin(_roots(core)[ids], answered)  # what derives from it has its label
     kept = given & (op == Op.SET) & (field == Field.LABEL) & (not hold)
     free = ~np.isin(ids, later) & ~np.isin(ids, born) & ~kept
 
-    come = free & (op <= Op.REMOVE)
+    come = free & ((op <= Op.REMOVE) | (op == Op.QUARANTINE))
     there, first = np.unique(ids[come], return_index=True)
     was = old[come][first] > 0
     back = there[was & ~view.alive[there]]
     gone = np.concatenate([born[~np.isin(born, later)], there[~was]])
     gone = _with_children(core, gone[view.alive[gone]])
     message = f"version {version} undone"
-    parts = [events(Op.REMOVE, gone, reason=message), events(Op.ADD, back, reason=message)]
+    bad = _bad(core.view(version - 1), gone) if version else np.zeros(len(gone), bool)
+    parts = [*_out(gone, bad, message), events(Op.ADD, back, reason=message)]
     for which in ARRAYS:
         hit = np.flatnonzero(free & (op == Op.SET) & (field == which))
         changed, first = np.unique(ids[hit], return_index=True)
@@ -72,7 +73,7 @@ def restoring(core: Core, version: int) -> tuple[Changes, dict[str, int]]:
 
     was, known = past("alive"), past("known")
     gone, back = np.flatnonzero(view.alive & ~was), np.flatnonzero(was & ~view.alive)
-    parts = [events(Op.REMOVE, gone, reason=message), events(Op.ADD, back, reason=message)]
+    parts = [*_out(gone, past("quarantined")[gone], message), events(Op.ADD, back, reason=message)]
     given = (view.asked == ANSWERED) & (past("asked") != ANSWERED)
     given |= given[_roots(core)]  # what derives from it has its source's label
     kept = 0
@@ -86,13 +87,22 @@ def restoring(core: Core, version: int) -> tuple[Changes, dict[str, int]]:
         parts.append(events(Op.SET, hit, field=which, num=then[hit].astype(np.float64), reason=message))
     asked = np.flatnonzero((view.asked == PENDING) & (past("asked") != PENDING))
     parts.append(events(Op.WITHDRAW, asked, reason=message))
-    counts = {"removed": len(gone), "restored": len(back), "set": sum(p.num_rows for p in parts[2:-1]), "kept": kept}
+    counts = {"removed": len(gone), "restored": len(back), "set": sum(p.num_rows for p in parts[3:-1]), "kept": kept}
     return Changes(pa.concat_tables(parts)), counts
 
 
 def told(counts: Mapping[str, int]) -> str:
     """Return counts as a text for a commit's message."""
     return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing to change"
+
+
+def _out(gone: Ids, bad: npt.NDArray[np.bool_], message: str) -> list[pa.Table]:
+    """Return the events that take records out again: quarantined where they were that before, else removed."""
+    return [events(Op.REMOVE, gone[~bad], reason=message), events(Op.QUARANTINE, gone[bad], reason=message)]
+
+
+def _bad(view: View, ids: Ids) -> npt.NDArray[np.bool_]:
+    return np.isin(ids, np.flatnonzero(view.quarantined))
 
 
 def _roots(core: Core) -> Ids:

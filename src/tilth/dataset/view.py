@@ -28,6 +28,7 @@ _TYPES = {
     "split": np.dtype(np.int8),
     "payload": np.dtype(np.int64),
     "asked": np.dtype(np.int8),
+    "quarantined": np.dtype(bool),
 }
 _LABELS = {"class": np.dtype(np.int32), "classes": np.dtype(np.int64), "number": np.dtype(np.float64)}
 _ARRAYS = (*_TYPES, "label")
@@ -41,7 +42,8 @@ class View:
     `known` bool: it is or was a record. `alive` bool: it is part of the data. `label`: int32 codes (-1 = none) for one
     class, int64 rows of the labels table (-1 = none) for several, float64 (NaN = none) for a number. `weight` float32.
     `split` int8: position in `SPLITS`. `payload` int64: the payload row that holds its content. `asked` int8: 0 free,
-    1 a question is pending, 2 answered by an annotator (verified). Rows that are not records (another content of a
+    1 a question is pending, 2 answered by an annotator (verified). `quarantined` bool: taken out because a step failed
+    on it or annotators call it bad, until it is added again. Rows that are not records (another content of a
     record, what a crashed writer left) are never alive.
     """
 
@@ -54,6 +56,7 @@ class View:
     split: npt.NDArray[np.int8]
     payload: npt.NDArray[np.int64]
     asked: npt.NDArray[np.int8]
+    quarantined: npt.NDArray[np.bool_]
     labels_spent: int = 0
     cost: float = 0.0
 
@@ -110,6 +113,7 @@ class View:
             split=longer(self.split, 0),
             payload=longer(self.payload, np.arange(rows, n)),
             asked=longer(self.asked, FREE),
+            quarantined=longer(self.quarantined, False),
         )
         for commit in commits:
             if commit.n_added:
@@ -129,24 +133,28 @@ class View:
         new = events["new_num"].to_numpy()
         arrays: dict[str, npt.NDArray[Any]] = {}
 
-        born = (op == Op.ADD) | (op == Op.REMOVE)
+        born = (op == Op.ADD) | (op == Op.REMOVE) | (op == Op.QUARANTINE)
         if born.any():
             arrays["alive"] = np.array(self.alive)
             arrays["alive"][ids[born]] = op[born] == Op.ADD
+            marked = born & (op != Op.REMOVE)
+            arrays["quarantined"] = np.array(self.quarantined)
+            arrays["quarantined"][ids[marked]] = op[marked] == Op.QUARANTINE
         for which, name in _FIELDS.items():
             hit = (op == Op.SET) & (field == which)
             if hit.any():
                 array = arrays[name] = np.array(getattr(self, name))
                 array[ids[hit]] = new[hit].astype(array.dtype)
         spent, cost = self.labels_spent, self.cost
-        talk = op >= Op.ASK
+        talk = (op >= Op.ASK) & (op <= Op.WITHDRAW)
         if talk.any():
             asked = arrays["asked"] = np.array(self.asked)
-            state = np.array([FREE, FREE, FREE, PENDING, ANSWERED, FREE], np.int8)[op[talk]]
-            # an answer stands whatever is asked or withdrawn after it
-            asked[ids[talk]] = np.where(asked[ids[talk]] == ANSWERED, ANSWERED, state)
             answers = op == Op.ANSWER
-            asked[ids[answers]] = ANSWERED
+            label = talk & ~(answers & (field != Field.NONE))  # gold answers and reviews say nothing of the label
+            state = np.array([FREE, FREE, FREE, PENDING, ANSWERED, FREE], np.int8)[op[label]]
+            # an answer stands whatever is asked or withdrawn after it
+            asked[ids[label]] = np.where(asked[ids[label]] == ANSWERED, ANSWERED, state)
+            asked[ids[answers & label]] = ANSWERED
             spent += int(answers.sum())
             cost += float(np.nansum(events["cost"].to_numpy()[answers]))
         return replace(self, labels_spent=spent, cost=cost, **arrays)

@@ -272,6 +272,6 @@ def _with_old(table: pa.Table, view: View) -> pa.Table:
     ):
         hit = known & (op == Op.SET) & (field == which)
         old[hit] = array[ids[hit]]
-    born = known & (op <= Op.REMOVE)
+    born = known & ((op <= Op.REMOVE) | (op == Op.QUARANTINE))
     old[born] = view.alive[ids[born]]
     return table.set_column(EVENT.get_field_index("old_num"), "old_num", pa.array(old))

@@ -54,6 +54,7 @@ def disagrees_with_model() -> Disagrees:
 class Panel(Value, tag="panel"):
     """Annotators whose answers are validated before they are used: consensus, a check, a second look, an expert.
 
+    >>> from tilth.labeling import Team
     >>> Panel(Team("crowd"), votes=2, check=disagrees_with_model(), disputed_by=Team("expert"), budget=500)
     Panel(Team("crowd"), votes=2, check=disagrees_with_model(), disputed_by=Team("expert"), budget=500)
 

@@ -1,11 +1,14 @@
 """One number of a state: what conditions compare, gates judge and reports show."""
 
+from tilth.metrics.annotators import agreement, annotator_quality
 from tilth.metrics.compare import paired, standard_error
 from tilth.metrics.cost import cost, gain, labeled_count, labels_spent, pool_size, rounds
 from tilth.metrics.quality import accuracy, f1, log_loss, mae, precision, r2, recall, rmse
 
 __all__ = [
     "accuracy",
+    "agreement",
+    "annotator_quality",
     "cost",
     "f1",
     "gain",

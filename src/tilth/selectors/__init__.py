@@ -3,7 +3,7 @@
 from tilth.selectors.picked import Chosen
 from tilth.selectors.selector import Selector
 
-__all__ = ["Chosen", "Selector", "answered", "labeled", "records", "removed", "unlabeled"]
+__all__ = ["Chosen", "Selector", "answered", "labeled", "quarantined", "records", "removed", "unlabeled"]
 
 records = Selector("records")
 """All living training records, labelled or not."""
@@ -16,6 +16,9 @@ labeled = Selector("labeled")
 
 answered = Selector("answered")
 """Living training records about which an annotator has answered, whether or not that gave a label."""
+
+quarantined = Selector("quarantined")
+"""Training records on which a step failed or that annotators called bad; `restore` or `tilth retry` brings them back."""
 
 removed = Selector("removed")
 """Training records that were taken out; to bring them back."""

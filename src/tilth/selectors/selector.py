@@ -16,7 +16,7 @@ from tilth.state import State
 
 __all__ = ["BASES", "Combined", "Selector"]
 
-BASES = ("records", "unlabeled", "labeled", "answered", "removed")
+BASES = ("records", "unlabeled", "labeled", "answered", "removed", "quarantined")
 
 
 @dataclass(frozen=True, repr=False)
@@ -190,8 +190,9 @@ def _start(base: str, state: State) -> Picked:
             mask = view.train & view.labeled
         case "answered":
             mask = view.train & (view.asked == ANSWERED)
-        case "removed":
+        case "removed" | "quarantined":
             mask = view.known & ~view.alive & (view.split == SPLITS.index("train"))
+            mask &= view.quarantined if base == "quarantined" else ~view.quarantined
         case _:
             raise UsageError(f"no selector {base!r}. {did_you_mean(base, BASES)}")
     return Picked.all_of(mask, base)

@@ -1,0 +1,86 @@
+"""How good the annotators are and how far they agree: metrics that need no model."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from tilth.algebra import Metric, metric
+from tilth.changes import Field
+from tilth.labeling.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
+from tilth.labeling.judging import coded, quality
+from tilth.signals.making import count, one_of, refined
+from tilth.state import State
+
+__all__ = ["agreement", "annotator_quality"]
+
+KINDS = ("krippendorff", "fleiss", "cohen")
+
+
+def _known(made: Metric) -> Metric:
+    kind = one_of("agreement(kind=...)", made.args.get("kind", KINDS[0]), KINDS)
+    return made if kind == KINDS[0] else replace(made, tasks=frozenset({"class"}))
+
+
+@refined(_known)
+@metric(tasks=("class", "number"))
+def agreement(state: State, kind: str = "krippendorff") -> float:
+    """How far annotators agree beyond chance on the records that several of them answered: 1 = always, 0 = as by chance.
+
+    >>> agreement() < 0.6
+    agreement() < 0.6
+    >>> agreement("fleiss")
+    agreement("fleiss")
+
+    `"krippendorff"`: any number of answers a record, numbers too. `"fleiss"`: records with the usual number of answers.
+    `"cohen"`: the mean over all pairs of annotators. NaN while no record has two answers. Krippendorff 2011; Fleiss
+    1971; Cohen 1960.
+    """
+    table = state.dataset.answers()
+    table = table.filter(pa.array(table["field"].to_numpy() == Field.NONE))
+    records, texts = table["record_id"].to_numpy(), table["label"].to_pylist()
+    if not state.classes:
+        said = np.array([np.nan if (v := json.loads(t)) is None else float(v) for t in texts], np.float64)
+        return krippendorff_alpha(records, said, level="interval")
+    codes = coded(state.dataset, texts)
+    if kind == "krippendorff":
+        return krippendorff_alpha(records, np.where(codes < 0, np.nan, codes.astype(np.float64)))
+    ids, at = np.unique(records, return_inverse=True)
+    k = len(state.classes)
+    if kind == "fleiss":
+        told = codes >= 0
+        return fleiss_kappa(np.bincount(at[told] * k + codes[told], minlength=len(ids) * k).reshape(len(ids), k))
+    who = np.unique(np.array(table["annotator"].to_pylist(), object).astype(str), return_inverse=True)[1]
+    said_by = np.full((int(who.max(initial=-1)) + 1, len(ids)), -1, np.int32)
+    said_by[who, at] = codes
+    pairs = [cohen_kappa(a, b) for i, a in enumerate(said_by) for b in said_by[i + 1 :]]
+    known = [p for p in pairs if not np.isnan(p)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _least(made: Metric) -> Metric:
+    count("annotator_quality(least=...)", made.args.get("least", 10))
+    return made
+
+
+@refined(_least)
+@metric(tasks=("class",))
+def annotator_quality(state: State, annotator: str | None = None, *, least: int = 10) -> float:
+    """How often an annotator is right, in [0, 1]; without a name that of the worst of those judged `least` times.
+
+    >>> annotator_quality() < 0.7
+    annotator_quality() < 0.7
+    >>> annotator_quality("ann") > 0.9
+    annotator_quality("ann") > 0.9
+
+    Judged by gold questions where the annotator had any, else by what all answers add up to. NaN where nobody, or not
+    this annotator, could be judged often enough. Dawid and Skene 1979.
+    """
+    table = quality(state.dataset)
+    names, judged = table["annotator"].to_pylist(), table["judged"].to_numpy()
+    accuracy = table["accuracy"].to_numpy()
+    if annotator is not None:
+        return float(accuracy[names.index(annotator)]) if annotator in names else float("nan")
+    enough = accuracy[judged >= least]
+    return float(enough.min()) if len(enough) else float("nan")
