@@ -64,7 +64,8 @@ def _about(connection: Connection, some: Sequence[int]) -> dict[int, tuple[str, 
 
 def answer(connection: Connection, given: Sequence[Checked], now: float) -> list[Receipt]:
     """Keep answers that were checked; those of one annotator, or of many."""
-    for name in sorted({who for who, _, _ in given}):
+    names = sorted({who for who, _, _ in given})
+    for name in names:
         member(connection, name)
     every = list(dict.fromkeys(g.task for _, g, _ in given))
     rows: dict[int, Any] = {}
@@ -78,7 +79,10 @@ def answer(connection: Connection, given: Sequence[Checked], now: float) -> list
     for part in chunks(every):
         rows |= {r.task: r for r in connection.execute(wanted.where(tasks.c.task.in_(part)))}
         old = select(answers.c.task, answers.c.annotator, answers.c.key, answers.c.verdict, answers.c.value)
-        there |= {(r.task, r.annotator): r for r in connection.execute(old.where(answers.c.task.in_(part)))}
+        there |= {
+            (r.task, r.annotator): r
+            for r in connection.execute(old.where(answers.c.annotator.in_(names), answers.c.task.in_(part)))
+        }
         leased = select(leases.c.task, leases.c.annotator).where(leases.c.task.in_(part))
         held |= {(r.task, r.annotator) for r in connection.execute(leased)}
     gone = [task for task in every if task not in rows]

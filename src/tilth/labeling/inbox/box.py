@@ -2,7 +2,8 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from sqlalchemy import Connection, delete, func, select, text, update
 
 from tilth.errors import NotFound, UsageError
-from tilth.labeling.inbox import answering, claiming, leasing, publishing
+from tilth.labeling.inbox import answering, claiming, leasing, listing, publishing
 from tilth.labeling.inbox.tables import annotators, answers, open_tables, paused, questions, upsert
 from tilth.labeling.inbox.words import Drained, Given, Member, Posted, Progress, Receipt, Task, Tasks, check_name
 from tilth.sql import reading, writing
@@ -18,6 +19,10 @@ from tilth.sql import reading, writing
 __all__ = ["Inbox"]
 
 _RECENT = 100
+
+
+class _Undo(Exception):
+    """Rolls a transaction back."""
 
 
 class Inbox:
@@ -164,8 +169,8 @@ class Inbox:
         """
         return self.answer_all([(annotator, g) for g in given])
 
-    def answer_all(self, given: Sequence[tuple[str, Given]]) -> list[Receipt]:
-        """Keep answers of several annotators, all of them or none; as `answer`."""
+    def answer_all(self, given: Sequence[tuple[str, Given]], *, whole: bool = False) -> list[Receipt]:
+        """Keep answers of several annotators, as `answer`; with `whole`, none where a receipt says "refused"."""
         if not given:
             return []
         for name in {who for who, _ in given}:
@@ -175,8 +180,12 @@ class Inbox:
         if len(fine) < len(found):
             why = next(c for c in found if isinstance(c, str))
             raise NotFound(why) if why.startswith("the inbox has no") else UsageError(why)
-        with writing(self._engine) as connection:
-            return answering.answer(connection, fine, self._now(connection))
+        receipts: list[Receipt] = []
+        with suppress(_Undo), writing(self._engine) as connection:
+            receipts = answering.answer(connection, fine, self._now(connection))
+            if whole and not all(r.kept for r in receipts):
+                raise _Undo
+        return receipts
 
     def checked(self, given: Sequence[tuple[str, Given]]) -> list[answering.Checked | str]:
         """Return for each answer why it cannot be kept (a text), or what would be; writes nothing."""
@@ -187,6 +196,20 @@ class Inbox:
         """Take an answer (or a skip) back; False where there is none, or a run has taken it already."""
         with writing(self._engine) as connection:
             return answering.retract(connection, check_name(annotator), task)
+
+    # -- tasks, without a lease --------------------------------------------------------------------------------------
+
+    def open_tasks(self, team: str = "") -> Iterator[list[Task]]:
+        """Yield the tasks of a team's open questions that lack votes, a few thousand at a time, leasing none."""
+        return listing.open_tasks(self._engine, team)
+
+    def about(self, tasks: Iterable[int]) -> dict[int, tuple[Posted, str]]:
+        """Return the question and the record's key of each of these tasks that is there."""
+        return listing.about(self._engine, tasks)
+
+    def by_key(self, question: str, keys: Iterable[str]) -> dict[str, int]:
+        """Return the task of a question for each of these record keys that it asks about."""
+        return listing.by_key(self._engine, question, keys)
 
     # -- annotators --------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ it (its lease ran out or was released, an answer was retracted, more votes are w
 every annotator passes once too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
@@ -139,7 +139,7 @@ def _again(
         rows = connection.execute(wanted).all()
         if not rows:
             return last
-        no = _theirs(connection, annotator, [r.task for r in rows])
+        no = _theirs(connection, annotator, _among([r.task for r in rows]))
         for number, task, wants in rows:
             if len(picked) == n:
                 break
@@ -155,9 +155,11 @@ def _onward(connection: Connection, question: int, annotator: str, n: int, at: i
     end = (question << RANK_BITS) + MOST_TASKS
     size = max(64, n)
     while at < end and len(picked) < n:
-        wanted = select(tasks.c.task).where(tasks.c.question == question, tasks.c.task >= at, WANTS)
-        rows = connection.scalars(wanted.order_by(tasks.c.task).limit(size)).all()
-        no = _theirs(connection, annotator, rows)
+        wanted = select(tasks.c.task).where(tasks.c.task >= at, tasks.c.task < end, WANTS)
+        # SQLite would rather walk over all tasks in the order of their ids
+        wanted = wanted.order_by(tasks.c.task).limit(size).with_hint(tasks, "indexed by tasks_wanting", "sqlite")
+        rows = connection.scalars(wanted).all()
+        no = _theirs(connection, annotator, _between(rows[0], rows[-1])) if rows else set[int]()
         for task in rows:
             if len(picked) == n:
                 return at
@@ -166,18 +168,24 @@ def _onward(connection: Connection, question: int, annotator: str, n: int, at: i
                 picked.append(task)
         if len(rows) < size:
             return end
-        size = min(2 * size, 4096)
+        size = min(4 * size, 65_536)  # past what this annotator has answered without a lease
     return at
 
 
-def _theirs(connection: Connection, annotator: str, some: Iterable[int]) -> set[int]:
+def _among(some: list[int]) -> Callable[[Any], Any]:
+    return lambda task: task.in_(some)
+
+
+def _between(first: int, last: int) -> Callable[[Any], Any]:
+    return lambda task: task.between(first, last)
+
+
+def _theirs(connection: Connection, annotator: str, which: Callable[[Any], Any]) -> set[int]:
     """Return those tasks that an annotator has answered, skipped or holds."""
     no: set[int] = set()
-    for part in chunks(some):
-        for table in (answers, leases):
-            no |= set(
-                connection.scalars(select(table.c.task).where(table.c.task.in_(part), table.c.annotator == annotator))
-            )
+    for table in (answers, leases):
+        mine = select(table.c.task).where(table.c.annotator == annotator, which(table.c.task))
+        no |= set(connection.scalars(mine))
     return no
 
 

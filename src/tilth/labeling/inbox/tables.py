@@ -103,8 +103,12 @@ tasks = Table(
 )
 WANTS = text("tasks.given + tasks.held < tasks.votes")
 """The condition of the partial index below, in the words that both databases recognise."""
-Index("tasks_wanting", tasks.c.question, tasks.c.task, sqlite_where=text("given + held < votes"),
-      postgresql_where=text("given + held < votes"))  # fmt: skip
+Index(
+    "tasks_wanting",
+    tasks.c.task,
+    sqlite_where=text("given + held < votes"),
+    postgresql_where=text("given + held < votes"),
+)
 Index("tasks_by_record", tasks.c.question, tasks.c.record)
 
 leases = Table(
@@ -151,7 +155,7 @@ answers = Table(
     Column("note", Text, nullable=False),
     Column("time", Float, nullable=False),
     Column("part", Text),
-    UniqueConstraint("task", "annotator"),
+    UniqueConstraint("annotator", "task"),
     UniqueConstraint("annotator", "key"),
 )
 Index("answers_by_part", answers.c.question, answers.c.part)
