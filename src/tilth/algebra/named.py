@@ -59,7 +59,7 @@ class _Named(Quantity):
         return cls(data["function"], data["args"], frozenset(data["needs"]), frozenset(data["tasks"]))
 
     def __repr__(self) -> str:
-        parameters = list(inspect.signature(self.function.load()).parameters.values())[1:]
+        parameters = _parameters(self.function.load())[1:]
         given = [
             p for p in parameters if p.name in self.args and (p.default is p.empty or self.args[p.name] != p.default)
         ]
@@ -103,7 +103,7 @@ class Metric(_Named, tag="metric"):
     def on(self, state: State, split: str) -> float:
         """Return its value on another split, for reports."""
         call = self.function.load()
-        split_aware = "split" in inspect.signature(call).parameters
+        split_aware = any(p.name == "split" for p in _parameters(call))
         found = call(state, **self.args, **({"split": split} if split_aware else {}))
         if not isinstance(found, (int, float, np.number)):
             raise UsageError(f"metric {self!r} returned {type(found).__name__}; a metric returns one number")
@@ -144,6 +144,11 @@ def metric(
     return _maker(Metric, needs, tasks)
 
 
+@functools.lru_cache(maxsize=512)  # each time it is shown or computed asks for them: 30 times for one evaluation
+def _parameters(call: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
+    return tuple(inspect.signature(call).parameters.values())
+
+
 def _maker(
     cls: type[Any], needs: Iterable[str], tasks: Iterable[str]
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -153,7 +158,7 @@ def _maker(
         raise UsageError(f"needs={unknown}: no such output. {did_you_mean(unknown[0], KINDS)}")
 
     def wrap(call: Callable[..., Any]) -> Callable[..., Any]:
-        parameters = list(inspect.signature(call).parameters.values())[1:]
+        parameters = _parameters(call)[1:]
         offered = [p for p in parameters if not (cls is Metric and p.name == "split")]
         own = inspect.Signature(offered)
 

@@ -141,7 +141,8 @@ def _append(core: Core, changes: Changes, commit: Commit, *, follow: bool) -> tu
         new = (np.arange(start, start + n_added), _parents(added))
         table = with_followers(core, table, head, revived=revived, new=new)
     back = revived[~np.isin(revived, table["record_id"].to_numpy()[table["op"].to_numpy() == Op.ADD])]
-    table = pa.concat_tables([events(Op.ADD, back, reason="added again"), table])
+    if len(back):
+        table = pa.concat_tables([events(Op.ADD, back, reason="added again"), table])
     if revised is not None:
         rows = np.arange(start + n_added, start + n_added + n_revised)
         new = events(Op.SET, revised["record_id"].to_numpy(), field=Field.PAYLOAD, num=rows, reason=commit.message)
