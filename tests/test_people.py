@@ -54,7 +54,7 @@ def flow(dataset: Dataset, *, until: Any = None, **rules: Rule) -> Workflow:
 
 def waits(workflow: Workflow) -> str:
     """Run until somebody has to answer, and return for what it waits."""
-    with pytest.raises(Parked) as parked:
+    with pytest.raises(Parked, match="waits for") as parked:
         run(workflow, inline=True, wait=False)
     assert parked.value.state == "waiting"
     return str(parked.value)
@@ -260,7 +260,7 @@ def test_people_bring_records_and_what_cannot_enter_is_named(notes: Dataset) -> 
             {"key": "new/3", "x": [5.0, 1.0, 2.0], "note": "fresh too", "label": None},
         ]
     )
-    answers(notes, "ann", lambda task: ("answer", next(rows)))
+    answers(notes, "ann", lambda _: ("answer", next(rows)))
     done = run(workflow, inline=True, wait=False)
     assert notes.labels(notes.ids(["new/1", "new/3"])) == ["a", None]
     assert notes.find(["new/2"]).tolist() == [-1]

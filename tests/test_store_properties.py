@@ -30,7 +30,6 @@ from tilth.dataset import Column, Dataset, LabelType, Schema
 from tilth.dataset.store import payload_schema
 from tilth.errors import Conflict
 
-
 ANSWERS = ("answer", "gold", "review")
 SAME = {"restore": "remove", "quarantine": "remove", "derive": "add", "answer": "ask", "withdraw": "ask"}
 """What must not happen to a record together with what else, for the order within a commit does not matter."""

@@ -19,7 +19,7 @@ ANSWERS = pa.schema(
         ("rule", pa.string()),
     ]
 )
-"""A row an answer: `label` is JSON text ("null" = could not tell); `field` NONE, GOLD or REVIEW tells what it is for."""
+"""A row an answer: `label` is JSON text ("null" = could not tell); `field` tells what it is for: NONE, GOLD, REVIEW."""
 
 
 def answers(core: Core, version: int) -> pa.Table:

@@ -67,7 +67,7 @@ def encode(dataset: Dataset, labels: Sequence[Any], *, who: str) -> tuple[npt.ND
 
 @dataclass(frozen=True, eq=False)
 class Consensus:
-    """What answers add up to: `records` int64[m], each once; `label` int32[m], -1 = undecided; `confidence` and `votes`.
+    """What answers add up to: `records` int64[m], each once; `label` int32[m], -1 = undecided.
 
     `confidence` float64[m]: the share of votes for the label, or its probability by Dawid-Skene; `votes` int32[m]: how
     many could tell.
@@ -142,9 +142,9 @@ def answered(dataset: Dataset, answers: Answers, *, reason: str) -> Changes:
 
 
 def _texts(labels: Sequence[Any], mine: npt.NDArray[np.bool_]) -> list[str]:
-    known: dict[Any, str] = {}
+    known: dict[str, str] = {}
     out: list[str] = []
-    for i in np.flatnonzero(mine):
+    for i in np.flatnonzero(mine).tolist():
         label = labels[i]
         if isinstance(label, str):
             out.append(known.get(label) or known.setdefault(label, json.dumps(label)))
@@ -160,8 +160,8 @@ def _bad(answers: Answers, use: Ids, reason: str) -> tuple[Ids, pa.Table]:
     said = np.bincount(at, weights=verdicts == "bad", minlength=len(ids))
     hit = (said > 0) & (said * 2 >= np.bincount(at, minlength=len(ids)))
     names: dict[int, list[str]] = {}
-    for i in np.flatnonzero(hit[at] & (verdicts == "bad")):
-        names.setdefault(int(ids[at[i]]), []).append(answers.annotators[use[i]])
+    for i in np.flatnonzero(hit[at] & (verdicts == "bad")).tolist():
+        names.setdefault(int(ids[at[i]]), []).append(answers.annotators[int(use[i])])
     parts = [
         events(Op.QUARANTINE, np.array([i]), reason=f"a bad record, said {', '.join(who)}; {reason}", actor=who[0])
         for i, who in sorted(names.items())

@@ -41,13 +41,14 @@ def dawid_skene(
 ) -> DawidSkene:
     """Estimate the true class of each record, and each annotator's confusion matrix, from their answers alone.
 
-    >>> found = dawid_skene(np.array([0, 0, 0, 1, 1, 1]), ["a", "b", "c"] * 2, np.array([0, 0, 1, 1, 1, 0]), n_classes=2)
+    >>> codes = np.array([0, 0, 1, 1, 1, 0])
+    >>> found = dawid_skene(np.array([0, 0, 0, 1, 1, 1]), ["a", "b", "c"] * 2, codes, n_classes=2)
     >>> found.posterior.argmax(axis=1).tolist()
     [0, 1]
 
     `records` int64[n], `annotators` n names, `codes` int32[n]: one row an answer, -1 = could not tell (left out).
-    Starts from the majority and is deterministic. `smoothing`: counts added to every cell of a confusion matrix, so that
-    an annotator with few answers is neither trusted nor distrusted; `tolerance`: the change of log-likelihood an answer
+    Starts from the majority and is deterministic. `smoothing`: counts added to every cell of a confusion matrix, so
+    that an annotator with few answers is neither trusted nor distrusted; `tolerance`: the change of log-likelihood an answer
     at which it stops. Dawid and Skene 1979, Maximum Likelihood Estimation of Observer Error-Rates Using the EM
     Algorithm.
     """
@@ -60,11 +61,12 @@ def dawid_skene(
     posterior = np.bincount(cell, minlength=m * k).reshape(m, k).astype(np.float64)
     posterior /= np.maximum(posterior.sum(axis=1, keepdims=True), 1.0)
     confusion, prior = np.full((a, k, k), 1.0 / max(k, 1)), np.full(k, 1.0 / max(k, 1))
-    before, likelihood, step = -np.inf, -np.inf, 0
+    before, likelihood, taken = -np.inf, -np.inf, 0
     # the prior that an annotator is right rather than wrong breaks the symmetry between renamed classes
     base = smoothing * (np.ones((k, k)) + np.eye(k))
     place = who * k + code
-    for step in range(1, steps + 1) if m else ():
+    while m and taken < steps:
+        taken += 1
         counts = np.stack(
             [np.bincount(place, weights=posterior[record, t], minlength=a * k).reshape(a, k) for t in range(k)], axis=1
         )
@@ -81,4 +83,4 @@ def dawid_skene(
         if abs(likelihood - before) <= tolerance * len(code):
             break
         before = likelihood
-    return DawidSkene(ids, posterior, [str(n) for n in names], confusion, prior, likelihood, step)
+    return DawidSkene(ids, posterior, [str(n) for n in names], confusion, prior, likelihood, taken)

@@ -99,10 +99,11 @@ class Panel(Value, tag="panel"):
                 f"Panel({self.by!r}): its annotators need different names, such as Oracle(column, name=...)"
             )
         terms("Panel", votes=self.votes, enough=self.enough, patience=self.patience)
-        if len(members) > 1 and self.votes + (self.check is not None) > len(members):
+        most = self.votes + (self.check is not None)
+        if len(members) > 1 and most > len(members):
             raise UsageError(
-                f"Panel(votes={self.votes}): {self.votes + (self.check is not None)} different annotators may be wanted "
-                f"for a record, and there are {len(members)}"
+                f"Panel(votes={self.votes}): {most} different annotators may be wanted for a record, and there are "
+                f"{len(members)}"
             )
         if self.check is not None and (not isinstance(self.check, Condition) or not self.check.per_record):
             raise UsageError(f"Panel(check={self.check!r}): a condition on each record, such as disagrees_with_model()")

@@ -26,7 +26,7 @@ def _known(made: Metric) -> Metric:
 @refined(_known)
 @metric(tasks=("class", "number"))
 def agreement(state: State, kind: str = "krippendorff") -> float:
-    """How far annotators agree beyond chance on the records that several of them answered: 1 = always, 0 = as by chance.
+    """How far annotators agree beyond chance where several answered: 1 = always, 0 = as by chance.
 
     >>> agreement() < 0.6
     agreement() < 0.6

@@ -18,7 +18,7 @@ answered = Selector("answered")
 """Living training records about which an annotator has answered, whether or not that gave a label."""
 
 quarantined = Selector("quarantined")
-"""Training records on which a step failed or that annotators called bad; `restore` or `tilth retry` brings them back."""
+"""Training records on which a step failed or that annotators called bad; `restore` brings them back."""
 
 removed = Selector("removed")
 """Training records that were taken out; to bring them back."""
