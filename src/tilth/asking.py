@@ -25,6 +25,7 @@ from tilth.errors import UsageError
 from tilth.labeling.inbox import Drained, Posted, Tasks
 from tilth.labeling.panel import Panel
 from tilth.labeling.team import Team
+from tilth.points import reach
 from tilth.protocols import Annotator, Answers
 from tilth.questions import Question
 from tilth.workflow import Workflow
@@ -108,6 +109,7 @@ def _post(ctx: Context, sitting: Sitting, name: str) -> dict[str, Any]:
             message=f"asked {by.name}: {question.reason}",
         )
         version = done["version"]
+    reach(f"asked {sitting.key}")
     if sitting.more_of is not None:
         ctx.inbox.set_votes(name, question.records, sitting.earlier + question.votes)
         return {"version": version, "by": by.name}
@@ -203,6 +205,7 @@ def _look(ctx: Context, sitting: Sitting, plan: Mapping[str, Any], name: str) ->
         return None
     # while the question goes on, records with some of their votes wait for the others; without patience they count
     taken = ctx.inbox.claim(name, _part(ctx, sitting), complete=enough)
+    reach(f"claimed {sitting.key}")
     return {"why": why, "n": len(taken.records), "closed": now.complete == now.tasks}
 
 
@@ -246,6 +249,7 @@ def take_late(ctx: Desk, dataset: Dataset, part: str, round: int, *, every: bool
         drained = ctx.inbox.claim(asked.id, mine, complete=not every)
         if len(drained.records) == 0:
             continue
+        reach(f"claimed {part}")
         run, _, key = asked.id.removeprefix(ctx.scope).partition("/")
         folder = ctx.folder.parent / run / "changes"
         now = dataset.at(dataset.version)
@@ -285,6 +289,7 @@ def _asked_before(folder: Path, key: str, asked: Posted, by: Team) -> Question:
 def wind_up(ctx: Desk, dataset: Dataset, round: int, why: str) -> dict[str, Any]:
     """At the end of a run: take the last answers, close its questions, and free the records that still wait for one."""
     done = take_late(ctx, dataset, "last", round, every=True)
+    reach("drained last")
     for asked in ctx.inbox.questions(run=f"{ctx.scope}{ctx.run}"):
         ctx.inbox.close_question(asked.id, why)
     now = dataset.at(dataset.version)

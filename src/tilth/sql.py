@@ -1,5 +1,6 @@
 """The databases that people and runs write to: an SQLite file, or Postgres by its URL; one way to reach both."""
 
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,13 @@ def connect(where: str | Path, *, full: bool) -> Engine:
         with engine.connect():
             pass
     except DatabaseError as why:
+        if isinstance(why, OperationalError):  # a full disk, a file that may not be written: the file itself is sound
+            free = (
+                "the disk is full: make room"
+                if not shutil.disk_usage(path.parent).free
+                else "see that it can be written"
+            )
+            raise OSError(f"{path} cannot be opened ({why.orig}); {free}, then try again") from why
         raise Damaged(f"{path} is not a database ({why.orig}); move it away, or restore it from a backup") from why
     return engine
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from tilth.errors import Busy, Conflict, Parked, TilthError
 from tilth.labeling.inbox import Inbox
+from tilth.points import reach
 from tilth.runs.journal import Journal
-from tilth.runs.points import reach
 from tilth.runs.trainer import Trainer
 from tilth.workflow import Workflow
 

@@ -1,0 +1,49 @@
+"""Programs in processes of their own that can be killed, started from one that has imported everything already.
+
+A launch costs what the program does, not the second and a half that the libraries take to load: a suite can afford to
+kill a run at every point it can name.
+"""
+
+import multiprocessing
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["launch"]
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["tests.people_program", "tests.crash_program"])
+
+SECONDS = 300
+
+
+def launch(call: Callable[..., Any], *args: Any, out: Path, kill: str = "") -> tuple[int, str]:
+    """Call a function in a process that dies at the fault point `kill`; return its exit code and what it printed."""
+    process = _context.Process(target=_go, args=(call, args, str(out), kill))
+    process.start()
+    process.join(SECONDS)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        raise AssertionError(f"it did not end within {SECONDS} s: {out.read_text()[-500:]}")
+    code = process.exitcode
+    process.close()
+    return code, out.read_text()
+
+
+def _go(call: Callable[..., Any], args: tuple[Any, ...], out: str, kill: str) -> None:
+    os.environ["TILTH_KILL"] = kill
+    with open(out, "w", buffering=1) as file:  # noqa: PTH123  a handle for the whole process
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        sys.stdout = sys.stderr = file
+        try:
+            call(*args)
+        except SystemExit:
+            raise
+        except BaseException:
+            traceback.print_exc()
+            sys.exit(1)
