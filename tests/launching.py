@@ -7,7 +7,6 @@ kill a run at every point it can name.
 import multiprocessing
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,10 +39,4 @@ def _go(call: Callable[..., Any], args: tuple[Any, ...], out: str, kill: str) ->
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         sys.stdout = sys.stderr = file
-        try:
-            call(*args)
-        except SystemExit:
-            raise
-        except BaseException:
-            traceback.print_exc()
-            sys.exit(1)
+        call(*args)

@@ -186,7 +186,7 @@ def test_a_full_disk_parks_the_run_which_goes_on_when_there_is_room(small_disk: 
     space = os.statvfs(small_disk)
     with filler.open("wb") as file:
         file.write(b"\0" * (space.f_bavail * space.f_frsize))
-    with pytest.raises((RunFailed, OSError, OperationalError), match="(?i)no space left|disk is full"):
+    with pytest.raises((RunFailed, OSError, OperationalError), match=r"(?i)no space left|disk is full"):
         run(workflow, inline=True, wait=False)
     assert Dataset.open(dataset.path).view.labels_spent == 0
     filler.unlink()

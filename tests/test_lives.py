@@ -263,7 +263,7 @@ def test_schedules_that_cannot_be_are_refused_when_written(dataset: Dataset, opt
 def test_an_edited_workflow_is_shown_with_the_difference(dataset: Dataset) -> None:
     waits(flow(dataset, ask=ASK))
     edited = flow(dataset, ask=Rule(select=unlabeled.top(9, by=margin()), do=annotate(by=CROWD)))
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError, match="was edited since run-1 began") as refused:
         run(edited, inline=True, wait=False)
     assert "top(6, by=margin())" in str(refused.value)
     assert "-> Rule(select=unlabeled.top(9, by=margin())" in str(refused.value)

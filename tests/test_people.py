@@ -141,8 +141,7 @@ def test_answers_after_the_end_are_kept_and_join_the_next_run(dataset: Dataset) 
     with Inbox(inbox_of(dataset.path)) as inbox:
         run(flow(dataset, ask=ask), inline=True)
         [question] = inbox.questions()
-        with pytest.raises(Parked):
-            run(flow(dataset, ask=ASK), inline=True, wait=False)
+        waits(flow(dataset, ask=ASK))
         task = inbox.lease("ann", 1, team="crowd")[0]
         inbox.release("ann")
         assert task.question.id != question.id  # nothing more is given out of a closed question

@@ -39,6 +39,9 @@ class Watching:
             case "step":
                 self.doing = step_said(event["key"], self.version)
                 self.step()
+            case "tick":
+                entered = "enters the project" if event["holds"] else "nothing to do"
+                self.remark(f"looked whether to run: {clean(event['why'])}; {entered}")
             case "waiting":
                 self.doing = f"{clean(event['why'])}; answer by tilth label"
                 self.remark(f"{clean(event['why'])}; answer by tilth label PROJECT --as NAME")

@@ -42,7 +42,7 @@ def sentence(event: Event) -> str:
         asides.append(f"{event.signal} = {number(event.score)}")
     if event.reason and event.reason not in text:
         asides.append(event.reason)
-    if event.what not in ("answered", "asked") and event.actor and event.actor != by:
+    if event.what not in ("answered", "asked", "gold answer", "reviewed") and event.actor and event.actor != by:
         asides.append(f"by {event.actor}")
     if event.cost:
         asides.append(f"cost {event.cost:g}")
@@ -63,6 +63,13 @@ def _happened(event: Event, by: str) -> str:
         case "answered":
             said = "could not tell" if event.after is None else f"answered {after}"
             return f"{event.actor or 'somebody'} {said}"
+        case "gold answer":
+            return f"{event.actor or 'somebody'} answered {after} to a gold question, which measures the annotator"
+        case "reviewed":
+            review = event.after if isinstance(event.after, dict) else {}
+            return f"{event.actor or 'somebody'} said {review.get('say', after)} to {review.get('do', 'a change')}"
+        case "quarantined":
+            return f"{by or 'it was'} quarantined{' it' if by else ''}"
         case "withdrawn":
             return "the question was withdrawn"
         case "content":
@@ -84,6 +91,7 @@ def _now(dataset: Dataset, record: int) -> dict[str, Any]:
     return {
         "version": view.version,
         "alive": bool(view.alive[record]),
+        "quarantined": bool(view.quarantined[record]),
         "split": SPLITS[view.split[record]],
         "label": dataset.labels(np.array([record], np.int64))[0],
         "weight": float(view.weight[record]),
@@ -93,7 +101,8 @@ def _now(dataset: Dataset, record: int) -> dict[str, Any]:
 
 
 def _told(now: dict[str, Any]) -> Iterator[str]:
-    yield f"in {now['split']}" if now["alive"] else "removed, it can be brought back"
+    gone = "quarantined, tilth retry brings it back" if now["quarantined"] else "removed, it can be brought back"
+    yield f"in {now['split']}" if now["alive"] else gone
     yield "no label" if now["label"] is None else f"label {_shown(now['label'])}"
     if now["asked"] != "no":
         yield "an annotator answered" if now["asked"] == "answered" else "an answer is awaited"

@@ -17,6 +17,7 @@ from tilth.errors import Parked, RunFailed
 from tilth.runs import Run
 from tilth.runs import run as go
 from tilth.runs.home import home_of
+from tilth.runs.schedule import repeat
 from tilth.workflow import Workflow
 
 __all__ = ["Wish", "run"]
@@ -49,26 +50,34 @@ def run(file: Path, wish: Wish, *, detach: bool = False) -> None:
     watching = Live(workflow, opening) if interactive() else Plain(workflow, opening)
     try:
         with contextlib.redirect_stdout(sys.stderr), _told(workflow, watching, file):
-            done = _go(workflow, path, watching, wish)
+            done = _entered(workflow, path, watching, wish)
     except Parked:
         waiting = newest_run(workflow.dataset, wish.run, engine=wish.engine)
         if wish.json and waiting is not None:
             say(as_json(waiting.to_json()))
         raise
     if wish.json:
-        say(as_json(done.to_json()))
+        say(as_json(None if done is None else done.to_json()))
         return
-    for line in _result(workflow, done, file):
+    for line in ["nothing to do now"] if done is None else _result(workflow, done, file):
         say(line)
 
 
+def _entered(workflow: Workflow, path: Path, watching: Watching, wish: Wish) -> Run | None:
+    """Run it once; one that has a schedule or a trigger whenever it is due, for as long as this process lives."""
+    if workflow.every is None and workflow.trigger is None:
+        return _go(workflow, path, watching, wish)
+    return repeat(
+        workflow, lambda: _go(workflow, path, watching, wish), told=watching, engine=wish.engine, wait=wish.wait
+    )
+
+
 def _go(workflow: Workflow, path: Path, watching: Watching, wish: Wish) -> Run:
+    options = {"inline": wish.inline, "adopt": wish.adopt, "wait": wish.wait}
     if wish.engine is None:
-        options = {"inline": wish.inline, "adopt": wish.adopt, "wait": wish.wait}
         return go(workflow, name=wish.run, source=path, listen=watching, **options)
     from tilth.runs import durable
 
-    options = {"inline": wish.inline, "adopt": wish.adopt, "wait": wish.wait}
     return durable.run(workflow, engine=wish.engine, name=wish.run, source=path, listen=watching, **options)
 
 

@@ -13,7 +13,9 @@ from tilth.cli.words import as_json, clean, count, duration, number
 from tilth.dataset import Dataset
 from tilth.dataset.schema import SPLITS
 from tilth.dataset.view import PENDING
+from tilth.labeling.inbox import Inbox, Posted, Progress
 from tilth.runs import Run
+from tilth.runs.home import inbox_of, scope_of
 
 __all__ = ["status"]
 
@@ -24,6 +26,7 @@ def status(project: Path, *, engine: str | None, json: bool) -> None:
     run = newest_run(dataset, engine=engine)
     found: dict[str, Any] = _dataset(dataset) | {
         "run": None if run is None else _run(run),
+        "questions": [] if run is None else _questions(dataset, run),
         "next": _next(dataset, run, project),
     }
     if json:
@@ -38,6 +41,11 @@ def status(project: Path, *, engine: str | None, json: bool) -> None:
         say(f"{count(found['rejected'], 'row')} refused at import: Dataset.open({str(project)!r}).rejected()")
     for line in _said(found["run"]):
         say(line)
+    for asked in found["questions"]:
+        say(
+            f"  {clean(asked['team'])} ({asked['kind']}, rule {clean(asked['rule'])}): {asked['complete']:,} of "
+            f"{count(asked['tasks'], 'task')} done, {count(asked['answers'], 'answer')}, {asked['leased']:,} in work"
+        )
     say(f"next: {found['next']}")
 
 
@@ -78,6 +86,32 @@ def _run(run: Run) -> dict[str, Any]:
         "at": run.steps[-1]["finished"] if run.steps else run.started,
         "metrics": shown,
         "test": {} if last is None else last.test,
+    }
+
+
+def _questions(dataset: Dataset, run: Run) -> list[dict[str, Any]]:
+    """Return how far the open questions of a project are."""
+    where = inbox_of(dataset.path, run.engine)
+    if run.engine is None and not Path(where).exists():
+        return []
+    with Inbox(where) as inbox:
+        asked = [q for q in inbox.questions(state="open") if q.id.startswith(scope_of(dataset.path, run.engine))]
+        return [_question(q, inbox.progress(q.id)) for q in asked]
+
+
+def _question(asked: Posted, now: Progress) -> dict[str, Any]:
+    return {
+        "question": asked.id,
+        "team": asked.team,
+        "kind": asked.kind,
+        "rule": asked.rule,
+        "panel": asked.panel,
+        "tasks": now.tasks,
+        "complete": now.complete,
+        "answers": now.answers,
+        "leased": now.leased,
+        "cannot_tell": now.cannot_tell,
+        "bad": now.bad,
     }
 
 

@@ -48,8 +48,8 @@ def dawid_skene(
 
     `records` int64[n], `annotators` n names, `codes` int32[n]: one row an answer, -1 = could not tell (left out).
     Starts from the majority and is deterministic. `smoothing`: counts added to every cell of a confusion matrix, so
-    that an annotator with few answers is neither trusted nor distrusted; `tolerance`: the change of log-likelihood an answer
-    at which it stops. Dawid and Skene 1979, Maximum Likelihood Estimation of Observer Error-Rates Using the EM
+    that an annotator with few answers is neither trusted nor distrusted; `tolerance`: the change of log-likelihood an
+    answer at which it stops. Dawid and Skene 1979, Maximum Likelihood Estimation of Observer Error-Rates Using the EM
     Algorithm.
     """
     told = np.asarray(codes) >= 0
