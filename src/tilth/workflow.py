@@ -12,6 +12,7 @@ from tilth.durations import seconds
 from tilth.errors import UsageError
 from tilth.functions import find
 from tilth.html import table
+from tilth.labeling.panel import Panel
 from tilth.metrics import accuracy, rmse
 from tilth.outputs import Outputs
 from tilth.protocols import Model
@@ -170,7 +171,14 @@ class Workflow:
     def _repr_html_(self) -> str:
         rows = [
             ["model", repr(self.model)],
-            *[[f"rule {name}", repr(rule)] for name, rule in self.rules.items()],
+            *[row for name, rule in self.rules.items() for row in _drawn(name, rule)],
             ["until", repr(self.until)],
         ]
         return table(f"Workflow on {self.dataset!r}", ["part", "value"], rows)
+
+
+def _drawn(name: str, rule: Rule) -> list[list[str]]:
+    """Return the rows that show a rule; the stages of a panel stand below it, as a workflow of their own."""
+    panels = [value for value in rule.walk() if isinstance(value, Panel)]
+    stages = [[f"rule {name}: {panel.name}, {stage}", what] for panel in panels for stage, what in panel.stages]
+    return [[f"rule {name}", repr(rule)], *stages]

@@ -15,6 +15,7 @@ from tilth.cli.terminal import interactive, note, paragraph, say, table, working
 from tilth.cli.words import as_json, clean, count, number
 from tilth.dataset.schema import SPLITS
 from tilth.errors import RunFailed, TilthError
+from tilth.labeling.panel import Panel
 from tilth.outputs import KINDS, Outputs
 from tilth.questions import Question
 from tilth.state import Round, State
@@ -84,6 +85,9 @@ def _rounds(workflow: Workflow) -> tuple[Round, ...]:
 def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
     rule = workflow.rules[name]
     out: dict[str, Any] = {"select": repr(rule.select), "do": repr(rule.do)}
+    panels = [value for value in rule.walk() if isinstance(value, Panel)]
+    if panels:
+        out["panel"] = [{"panel": p.name, "stage": stage, "what": what} for p in panels for stage, what in p.stages]
     if rule.gate is not None:
         least = "a standard error or more" if rule.gate.by is None else f"{rule.gate.by:g} or more"
         out["gate"] = {"gate": repr(rule.gate), "improves": repr(rule.gate.improves), "at_least": least}
@@ -187,6 +191,8 @@ def _tell(found: Mapping[str, Any]) -> None:
             continue
         would = "would be asked about" if rule["asks"] else "would change"
         say(f"  do      {clean(rule['do'])}: {count(rule['changes'], 'record')} {would}")
+        for stage in rule.get("panel", ()):
+            paragraph(f"{clean(stage['stage'])}: {clean(stage['what'])}", indent=10)
         if "gate" in rule:
             say(f"  gate    kept only if {clean(rule['gate']['improves'])} on valid gains {rule['gate']['at_least']}")
         if rule["first"]:
