@@ -1,6 +1,5 @@
 """`Dataset`: a living, versioned set of records on disk; the one noun of the record store."""
 
-import json
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +21,7 @@ from tilth.dataset.digest import digest
 from tilth.dataset.exporting import export
 from tilth.dataset.history import Event, decode, diff, history
 from tilth.dataset.log import Commit, branches
-from tilth.dataset.making import make, refuse_taken
+from tilth.dataset.making import found, make, refuse_taken
 from tilth.dataset.readers import Imported, read
 from tilth.dataset.schema import SPLITS, Schema
 from tilth.dataset.store import Durability
@@ -110,19 +109,8 @@ class Dataset:
         cls, path: str | Path, *, branch: str = "main", version: int | None = None, durability: Durability = "power"
     ) -> "Dataset":
         """Open a dataset, or the `dataset` folder of a project; NotFound says what is there instead."""
-        path = Path(path)
-        folder = next((f for f in (path, path / "dataset") if (f / "tilth.json").is_file()), None)
-        if folder is None:
-            there = "exists but holds no dataset (no tilth.json)" if path.exists() else "does not exist"
-            raise NotFound(
-                f"no dataset at {path}: it {there}. Make one: Dataset.create, or `tilth new {path.name} --from SOURCE`"
-            )
-        about = json.loads((folder / "tilth.json").read_text(encoding="utf-8"))
-        if about["format"] != 1:
-            raise UsageError(
-                f"{folder} has format {about['format']}, this version of Tilth reads format 1; install a newer one"
-            )
-        opened = cls(Core(folder, Schema.from_json(about["schema"]), branch=branch, durability=durability))
+        folder, schema = found(Path(path))
+        opened = cls(Core(folder, schema, branch=branch, durability=durability))
         return opened if version is None else opened.at(version)
 
     def at(self, version: int) -> "Dataset":

@@ -1,4 +1,4 @@
-"""How a dataset comes into being: in a hidden folder beside its place, which gets its name when all is there."""
+"""How a dataset comes into being, in a hidden folder that gets its name when all is there, and how it is found."""
 
 import json
 import secrets
@@ -15,9 +15,27 @@ from tilth.dataset.readers import Imported
 from tilth.dataset.schema import Schema
 from tilth.dataset.store import Durability
 from tilth.dataset.writing import write
-from tilth.errors import Exists
+from tilth.errors import Exists, NotFound, UsageError
 
-__all__ = ["make", "refuse_taken"]
+__all__ = ["found", "make", "refuse_taken"]
+
+_FORMAT = 1
+
+
+def found(path: Path) -> tuple[Path, Schema]:
+    """Return the folder and schema of the dataset at a path, or of the project there; NotFound says what is there."""
+    folder = next((f for f in (path, path / "dataset") if (f / "tilth.json").is_file()), None)
+    if folder is None:
+        there = "exists but holds no dataset (no tilth.json)" if path.exists() else "does not exist"
+        raise NotFound(
+            f"no dataset at {path}: it {there}. Make one: Dataset.create, or `tilth new {path.name} --from SOURCE`"
+        )
+    about = json.loads((folder / "tilth.json").read_text(encoding="utf-8"))
+    if about["format"] != _FORMAT:
+        raise UsageError(
+            f"{folder} has format {about['format']}, this version of Tilth reads format {_FORMAT}; install a newer one"
+        )
+    return folder, Schema.from_json(about["schema"])
 
 
 def refuse_taken(path: Path) -> None:
@@ -35,7 +53,7 @@ def make(
     path.parent.mkdir(parents=True, exist_ok=True)
     with space(path), _hidden(path) as part:
         (part / "commits" / "main").mkdir(parents=True)
-        about = {"format": 1, "schema": schema.to_json()}
+        about = {"format": _FORMAT, "schema": schema.to_json()}
         write_file(part / "tilth.json", json.dumps(about, indent=1), sync=sync)
         core = Core(part, schema, branch="main", durability=durability)
         core.store.create()
