@@ -21,7 +21,10 @@ _BACK_OFF = (0.25, 0.5, 1.0)
 """Seconds before each new try of a step that failed for a reason that may pass: a full disk, a service that is away."""
 
 _LOOK = 0.5
-"""Seconds between two looks of a wait into the inbox, and of a run at what was asked of it."""
+"""Seconds between two looks of a wait into the inbox."""
+
+_HEED = 1.0
+"""Seconds between two looks of a run at what was asked of it."""
 
 
 class Steps:
@@ -55,6 +58,7 @@ class Steps:
         self._opened: Inbox | None = None
         self._wait = wait
         self._asked: str | None = None
+        self._known: dict[str, Any] | None = None
         self._specs = {given.spec_hash(): given}
 
     # -- what the loop calls ---------------------------------------------------------------------------------------
@@ -97,9 +101,10 @@ class Steps:
 
     async def once(self, key: str, work: Callable[[], Any]) -> Any:
         """Await `work()` unless the journal has its result; write its result down."""
-        done, result = self._journal.result(self.run, key)
-        if done:
-            return result
+        if self._known is None:  # nobody else writes the steps of a run while it is held: they are read once
+            self._known = {s["key"]: s["result"] for s in self._journal.steps(self.run)}
+        if key in self._known:
+            return self._known[key]
         self._heed()
         reach(f"before {key}")
         self.tell({"what": "step", "key": key})
@@ -107,6 +112,7 @@ class Steps:
         result = await work()
         reach(f"inside {key}")
         self._journal.finish(self.run, key, result, time.perf_counter() - began)
+        self._known[key] = result
         reach(f"after {key}")
         return result
 
@@ -116,7 +122,7 @@ class Steps:
             self._asked = await asyncio.to_thread(self._journal.requested, self.run) or self._asked
             if self._asked == "cancel":
                 self._trainer.stop()
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_HEED)
 
     def close(self) -> None:
         """Let go of the inbox and the training process."""
