@@ -45,6 +45,7 @@ def read_key(prompt: str) -> str | None:
     sys.stdout.flush()
     if not sys.stdin.isatty():
         line = sys.stdin.readline()
+        sys.stdout.write("\n")
         return line.strip() if line else None
     key = _raw()
     if key == "\x03":

@@ -19,7 +19,7 @@ from tilth.dataset import Dataset
 from tilth.errors import NotFound, UsageError, did_you_mean
 from tilth.labeling.exchange import export_tasks, import_answers
 from tilth.labeling.inbox import Given, Inbox, Posted, Task, Verdict
-from tilth.runs.home import inbox_of, scope_of
+from tilth.runs.home import inbox_of
 
 __all__ = ["label"]
 
@@ -52,7 +52,7 @@ def label(
         raise NotFound(f"{dataset.name} asks nothing: no run of it has asked people yet. `tilth run` first")
     with contextlib.closing(Inbox(where)) as inbox:
         if out is not None:
-            _export(inbox, out, team, scope_of(dataset.path, engine), json=json)
+            _export(inbox, out, _team(inbox, team, dataset), json=json)
         elif answers is not None:
             _import(inbox, answers, who, quarantine=quarantine, json=json)
         elif who is None:
@@ -78,8 +78,8 @@ def _team(inbox: Inbox, team: str, dataset: Dataset) -> str:
     return team or next(iter(asked), "")
 
 
-def _export(inbox: Inbox, out: Path, team: str, scope: str, *, json: bool) -> None:
-    n = export_tasks(inbox, out, team=team, scope=scope)
+def _export(inbox: Inbox, out: Path, team: str, *, json: bool) -> None:
+    n = export_tasks(inbox, out, team=team)
     said = f"{count(n, 'task')} in {out}; fill the column `label` in, then tilth label PROJECT --import {out} --as NAME"
     say(as_json({"tasks": n, "file": str(out)}) if json else said)
 
@@ -296,6 +296,8 @@ def _line(prompt: str) -> str | None:
     sys.stdout.write(prompt)
     sys.stdout.flush()
     line = sys.stdin.readline()
+    if not line:
+        say()
     return line.strip() if line else None
 
 

@@ -43,8 +43,8 @@ class Watching:
                 entered = "enters the project" if event["holds"] else "nothing to do"
                 self.remark(f"looked whether to run: {clean(event['why'])}; {entered}")
             case "waiting":
-                self.doing = f"{clean(event['why'])}; answer by tilth label"
-                self.remark(f"{clean(event['why'])}; answer by tilth label PROJECT --as NAME")
+                self.doing = f"{clean(event['why'])}; answer by tilth label PROJECT --as NAME"
+                self.step()
             case "retry":
                 failed = f"{step_said(event['key'], self.version)} failed ({clean(event['why'])})"
                 self.remark(f"{failed}; once more in {event['in']:g} s")

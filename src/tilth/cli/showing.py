@@ -93,7 +93,9 @@ def _picture(data: bytes) -> Iterator[str]:
 
 
 def _half_blocks(pixels: np.ndarray[Any, Any]) -> Iterator[str]:
-    """Yield lines of half blocks, two pixels a character, by 24-bit colours."""
+    """Yield lines of half blocks, two pixels a character, by 24-bit colours; what is tiny is enlarged."""
+    times = max(1, _SIDE // 2 // max(pixels.shape[:2]))
+    pixels = pixels.repeat(times, axis=0).repeat(times, axis=1)
     if len(pixels) % 2:
         pixels = np.concatenate([pixels, pixels[-1:]])
     for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):

@@ -132,7 +132,8 @@ def _said(run: dict[str, Any] | None) -> Iterator[str]:
         return
     ago = duration(max(0.0, time.time() - run["at"]))
     why = f": {clean(run['why'], lines=True)}" if run["why"] and run["state"] in ("waiting", "failed", "done") else ""
-    yield f"{run['run']} {_SAYS.get(run['state'], run['state'])}{why}"
+    waits = clean(run["why"]) if run["state"] == "waiting" and run["why"].startswith("waits for") else ""
+    yield f"{run['run']} {waits or _SAYS.get(run['state'], run['state']) + why}"
     scores = ", ".join(
         f"{clean(name)} {number(value)} (test {number(run['test'].get(name))})"
         for name, value in run["metrics"].items()
