@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from tests.pets import make_pets
-from tilth import agreement, annotator_quality
+from tilth import Dataset, agreement, annotator_quality
 from tilth.errors import UsageError
 from tilth.labeling.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
 from tilth.labeling.consensus import answered
@@ -116,3 +116,19 @@ def test_metrics_read_the_answers_of_the_version(tmp_path: Path) -> None:
     assert np.isnan(annotator_quality("nobody").value(state))
     with pytest.raises(UsageError, match="no 'scott'"):
         agreement("scott")
+
+
+def test_numbers_agree_by_their_distance(tmp_path: Path) -> None:
+    ds = Dataset.create(tmp_path / "n", {"x": np.arange(3.0), "y": [1.0, 5.0, 9.0]}, label="y", label_kind="number")
+    records, said = np.array([0, 0, 1, 1, 2, 2]), [1.0, 1.5, 5.0, 5.5, 9.0, None]
+    ds.commit(answered(ds, Answers(records, said, ["ann", "bob"] * 3, np.ones(6)), reason="asked"))
+    expected = krippendorff_alpha(records[:4], np.array(said[:4]), level="interval")
+    assert agreement().value(State(ds.at(1))) == pytest.approx(expected)
+    assert expected > 0.9
+
+
+def test_gold_answers_are_no_agreement(tmp_path: Path) -> None:
+    pets = make_pets(tmp_path)
+    answers = Answers(np.array([0, 0]), ["cat", "dog"], ["ann", "bob"], np.ones(2), gold=np.array([True, True]))
+    pets.commit(answered(pets, answers, reason="asked"))
+    assert np.isnan(agreement().value(State(pets.at(1))))

@@ -75,7 +75,7 @@ def events(
     num: npt.NDArray[Any] | float | None = None,
     txt: Sequence[str | None] | None = None,
     actor: Sequence[str] | str | None = None,
-    reason: str = "",
+    reason: Sequence[str] | str = "",
     model: str | None = None,
     signal: str | None = None,
     score: npt.NDArray[np.float64] | None = None,

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tilth.changes import Op
 from tilth.dataset.core import Core
@@ -19,7 +20,9 @@ ANSWERS = pa.schema(
         ("rule", pa.string()),
     ]
 )
-"""A row an answer: `label` is JSON text ("null" = could not tell); `field` tells what it is for: NONE, GOLD, REVIEW."""
+"""A row an answer: `label` is JSON text ("null" = could not tell); `field` tells what it is for: NONE, GOLD, REVIEW.
+
+`annotator` is who committed the answer where the answer itself names nobody."""
 
 
 def answers(core: Core, version: int) -> pa.Table:
@@ -29,13 +32,14 @@ def answers(core: Core, version: int) -> pa.Table:
     table = table.filter(pa.array(table["op"].to_numpy() == Op.ANSWER))
     txns, at = np.unique(table["txn"].to_numpy(), return_inverse=True)
     versions = np.array([core.log.txns[t] for t in txns.tolist()], np.int64)
-    rules = pa.array([core.log.commits[v].rule for v in versions.tolist()], pa.string())
+    commits = [core.log.commits[v] for v in versions.tolist()]
+    rules, actors = (pa.array(texts, pa.string()) for texts in ([c.rule for c in commits], [c.actor for c in commits]))
     return pa.table(
         {
             "record_id": table["record_id"],
             "field": table["field"],
-            "label": table["new_txt"],
-            "annotator": table["actor"],
+            "label": pc.fill_null(table["new_txt"], "null"),
+            "annotator": pc.coalesce(table["actor"], actors.take(pa.array(at))),
             "cost": table["cost"],
             "version": versions[at],
             "rule": rules.take(pa.array(at)),

@@ -52,6 +52,8 @@ def _check_values(core: Core, view: View, table: pa.Table) -> None:
     named = (field[is_set] > Field.NONE) & (field[is_set] <= Field.PAYLOAD)
     if not ((op >= 0) & (op <= max(Op))).all() or not named.all():
         raise UsageError("an event has an op that is none of Op, or sets a field that is none of Field; use `events`")
+    if not np.isin(field[op == Op.ANSWER], (Field.NONE, Field.GOLD, Field.REVIEW)).all():
+        raise UsageError("the field of an answer is NONE, GOLD or REVIEW; see `Field`")
     weights = new[is_set & (field == Field.WEIGHT)]
     if not (np.isfinite(weights) & (weights >= 0)).all():
         raise UsageError(f"weights are finite numbers of 0 or more, got {weights.min()} to {weights.max()}")

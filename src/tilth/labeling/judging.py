@@ -42,15 +42,13 @@ def quality(dataset: Dataset) -> pa.Table:
     field = field[field != Field.REVIEW]
     records, who = table["record_id"].to_numpy(), np.array(table["annotator"].to_pylist(), object)
     codes = coded(dataset, table["label"].to_pylist())
-    gold = (field == Field.GOLD) & (codes >= 0)
+    classes = dataset.schema.label.classes if dataset.schema.label.kind == "class" else ()
     truth = dataset.view.label[records]
+    gold = (field == Field.GOLD) & (codes >= 0) & (truth >= 0)
     right = np.where(gold, codes == truth, np.nan).astype(np.float64)
     free = np.flatnonzero((field == Field.NONE) & (codes >= 0))
-    ids, at = np.unique(records[free], return_inverse=True)
-    several = free[np.bincount(at, minlength=len(ids))[at] >= 2]
-    found = dawid_skene(
-        records[several], who[several].tolist(), codes[several], n_classes=len(dataset.schema.label.classes)
-    )
+    several = free[_shared(records[free], who[free])]
+    found = dawid_skene(records[several], who[several].tolist(), codes[several], n_classes=len(classes))
     agrees = np.full(len(records), np.nan)
     if len(several):
         agrees[several] = found.posterior[np.searchsorted(found.records, records[several]), codes[several]]
@@ -66,6 +64,14 @@ def quality(dataset: Dataset) -> pa.Table:
         about = {"annotator": name, "answers": int(mine.sum()), "judged": n, "right": hits, "accuracy": rate}
         rows.append(about | {"low": low, "high": high, "by": by})
     return pa.Table.from_pylist(rows, schema=QUALITY)
+
+
+def _shared(records: npt.NDArray[np.int64], who: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return which answers are about a record that two or more annotators answered: not one of them, asked twice."""
+    at = np.unique(records, return_inverse=True)[1]
+    names, by = np.unique(who.astype(str), return_inverse=True)
+    pairs = np.unique(at * len(names) + by)
+    return np.bincount(pairs // max(len(names), 1), minlength=int(at.max(initial=-1)) + 1)[at] >= 2
 
 
 def coded(dataset: Dataset, labels: list[str]) -> npt.NDArray[np.int32]:

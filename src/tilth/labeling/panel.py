@@ -1,17 +1,16 @@
 """`Panel`: answers are validated before they are used; a sub-workflow of questions, with its own budget and pause."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 from tilth.algebra import Condition, Value, show
 from tilth.errors import UsageError
+from tilth.labeling.consensus import Method
 from tilth.protocols import Annotator
 from tilth.questions import terms
 from tilth.state import State
 
-__all__ = ["Disagrees", "Method", "Panel", "disagrees_with_model"]
-
-Method = Literal["majority", "dawid_skene"]
+__all__ = ["Disagrees", "Panel", "disagrees_with_model"]
 
 
 @dataclass(frozen=True, repr=False)

@@ -164,8 +164,8 @@ class Selector(Value, tag="selector"):
         return Selector(Combined("|", self, _selector(other)))
 
     def __invert__(self) -> "Selector":
-        if self.base == "removed":
-            raise UsageError(f"~{self!r}: removed records have no complement; all that are there are `records`")
+        if self.base in ("removed", "quarantined"):
+            raise UsageError(f"~{self!r}: {self.base} records have no complement; all that are there are `records`")
         return Selector(Combined("~", self))
 
     def __repr__(self) -> str:
