@@ -132,8 +132,8 @@ def answered(dataset: Dataset, answers: Answers, *, reason: str, method: Method 
     """Return the events of answers: each as it was given, and what they set.
 
     A record gets the label that its answers agree on: of one class by `method` (see `consensus`); of several classes so
-    for each of them, in or out, and none where one of them is undecided; the median of numbers. A record that half of
-    its annotators or more call bad is quarantined instead. Gold answers are written down and set nothing.
+    for each of them, in or out, and none where one of them is undecided; the median of numbers. A record that more
+    than half of its annotators call bad is quarantined instead. Gold answers are written down and set nothing.
     """
     ids = np.asarray(answers.records, np.int64)
     who = np.array(answers.annotators, object)
@@ -178,7 +178,7 @@ def _bad(records: Ids, who: npt.NDArray[Any], bad: Bools, reason: str) -> tuple[
     """Return the records that their annotators call bad, and the events that quarantine them."""
     ids, at = np.unique(records, return_inverse=True)
     said = np.bincount(at, weights=bad, minlength=len(ids))
-    hit = (said > 0) & (said * 2 >= np.bincount(at, minlength=len(ids)))
+    hit = said * 2 > np.bincount(at, minlength=len(ids))
     names: dict[int, list[str]] = {i: [] for i in ids[hit].tolist()}
     mine = hit[at] & bad
     for record, name in zip(records[mine].tolist(), who[mine].tolist(), strict=True):
