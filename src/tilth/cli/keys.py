@@ -2,9 +2,12 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+import termios
+import tty
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 
-__all__ = ["choices", "matching", "read_key"]
+__all__ = ["choices", "matching", "one_key", "read_key", "read_line"]
 
 KEYS = "1234567890abcdefghijklmnopqrstuvwxyz"
 
@@ -39,6 +42,21 @@ def matching(said: str, classes: Sequence[str]) -> list[str]:
     return []
 
 
+@contextmanager
+def one_key() -> Generator[None]:
+    """Let keys come one by one, without Enter, for a block: what is typed ahead between two prompts is kept."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    handle = sys.stdin.fileno()
+    before = termios.tcgetattr(handle)
+    try:
+        tty.setcbreak(handle, termios.TCSADRAIN)
+        yield
+    finally:
+        termios.tcsetattr(handle, termios.TCSADRAIN, before)
+
+
 def read_key(prompt: str) -> str | None:
     """Read one key from a terminal, or a line where the input is none; None at the end of the input."""
     sys.stdout.write(prompt)
@@ -47,24 +65,32 @@ def read_key(prompt: str) -> str | None:
         line = sys.stdin.readline()
         sys.stdout.write("\n")
         return line.strip() if line else None
-    key = _raw()
-    if key == "\x03":
-        raise KeyboardInterrupt
-    shown = "" if key in ("\r", "\n", "\x7f", "\x04") else key
-    sys.stdout.write(f"{shown}\n")
-    if key == "\x04":
+    key = os.read(sys.stdin.fileno(), 1)
+    if key[0] >= 0xC0:  # the first byte of a character that has several
+        key += os.read(sys.stdin.fileno(), 1 if key[0] < 0xE0 else 2 if key[0] < 0xF0 else 3)
+    said = key.decode("utf-8", "replace")
+    sys.stdout.write("\n" if said in ("\r", "\n", "\x7f", "\x04") else f"{said}\n")
+    if said == "\x04":
         return None
-    return "<" if key == "\x7f" else key  # Backspace takes the last answer back
+    return "<" if said == "\x7f" else said  # Backspace takes the last answer back
 
 
-def _raw() -> str:
-    import termios
-    import tty
-
-    handle = sys.stdin.fileno()
-    before = termios.tcgetattr(handle)
+def read_line(prompt: str) -> str | None:
+    """Read a line, with the terminal's own editing; None at the end of the input."""
+    terminal = sys.stdin.isatty()
+    if terminal:
+        handle = sys.stdin.fileno()
+        before = termios.tcgetattr(handle)
+        lines = [*before]
+        lines[3] |= termios.ICANON | termios.ECHO
+        termios.tcsetattr(handle, termios.TCSADRAIN, lines)
+    sys.stdout.write(prompt)
+    sys.stdout.flush()
     try:
-        tty.setcbreak(handle)
-        return os.read(handle, 8).decode("utf-8", "replace")
+        line = sys.stdin.readline()
     finally:
-        termios.tcsetattr(handle, termios.TCSADRAIN, before)
+        if terminal:
+            termios.tcsetattr(handle, termios.TCSADRAIN, before)
+    if not line:
+        sys.stdout.write("\n")
+    return line.strip() if line else None

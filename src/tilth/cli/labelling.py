@@ -3,14 +3,13 @@
 import base64
 import contextlib
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tilth.cli.keys import choices, matching, read_key
+from tilth.cli.keys import choices, matching, one_key, read_key, read_line
 from tilth.cli.loading import open_dataset
 from tilth.cli.showing import shown
 from tilth.cli.terminal import note, say
@@ -19,7 +18,7 @@ from tilth.dataset import Dataset
 from tilth.errors import NotFound, UsageError, did_you_mean
 from tilth.labeling.exchange import export_tasks, import_answers
 from tilth.labeling.inbox import Given, Inbox, Posted, Task, Verdict
-from tilth.runs.home import inbox_of
+from tilth.runs.home import inbox_of, scope_of
 
 __all__ = ["label"]
 
@@ -50,27 +49,28 @@ def label(
     where = inbox_of(dataset.path, engine)
     if engine is None and not Path(where).exists():
         raise NotFound(f"{dataset.name} asks nothing: no run of it has asked people yet. `tilth run` first")
+    scope = scope_of(dataset.path, engine)
     with contextlib.closing(Inbox(where)) as inbox:
         if out is not None:
-            _export(inbox, out, _team(inbox, team, dataset), json=json)
+            _export(inbox, out, _team(inbox, team, scope), json=json)
         elif answers is not None:
             _import(inbox, answers, who, quarantine=quarantine, json=json)
         elif who is None:
             raise UsageError("who answers? Say it by --as NAME: it stands in the history of what you label")
         else:
-            sitting = Sitting(inbox, who, _team(inbox, team, dataset), blind=blind)
+            sitting = Sitting(inbox, who, _team(inbox, team, scope), dataset.path, blind=blind)
             try:
-                sitting.go()
+                with one_key():
+                    sitting.go()
             finally:
                 inbox.release(who)
             said = f"{count(sitting.done, 'answer')} by {who}"
             say(as_json({"annotator": who, "answers": sitting.done}) if json else clean(said))
 
 
-def _team(inbox: Inbox, team: str, dataset: Dataset) -> str:
+def _team(inbox: Inbox, team: str, scope: str) -> str:
     """Return the team to answer for: the one that was named, or the only one that is asked."""
-    place = str(dataset.path.resolve())
-    asked = {q.team: None for q in inbox.questions(state="open") if q.dataset == place}
+    asked = {q.team: None for q in inbox.questions(state="open") if q.id.startswith(scope)}
     if team and team not in asked:
         raise NotFound(f"nothing is asked of team {team!r} now. {did_you_mean(team, asked)}")
     if not team and len(asked) > 1:
@@ -103,11 +103,12 @@ class Sitting:
     inbox: Inbox
     who: str
     team: str
+    place: Path
     blind: bool = False
     done: int = 0
     begun: float = field(default_factory=time.monotonic)
     _past: list[Task] = field(default_factory=list[Task])
-    _data: dict[tuple[str, str, int], Dataset] = field(default_factory=dict[tuple[str, str, int], Dataset])
+    _data: dict[tuple[str, int], Dataset] = field(default_factory=dict[tuple[str, int], Dataset])
     _told: str = ""
 
     def go(self) -> None:
@@ -209,12 +210,12 @@ class Sitting:
         kind, classes = asked.form["label"], list(asked.form["classes"])
         suggestion = None if self.blind or task.suggestion is None else json.loads(task.suggestion)
         if kind == "number":
-            return _number(_line("a number> "))
+            return _number(read_line("a number> "))
         if kind == "classes":
-            return _several(_line(f"classes, comma between ({', '.join(classes[:8])}...)> "), classes)
+            return _several(read_line(f"classes, comma between ({', '.join(classes[:8])}...)> "), classes)
         keys = choices(classes)
         if keys is None:
-            said = _line(f"class{f' [{suggestion}]' if suggestion else ''}> ")
+            said = read_line(f"class{f' [{suggestion}]' if suggestion else ''}> ")
             return (suggestion,) if said == "" and suggestion else _one_of(said, classes)
         say("  ".join(f"{key} {clean(name)}" for key, name in keys.items()))
         said = read_key(f"{f'Enter {suggestion} ' if suggestion else ''}> ")
@@ -232,7 +233,7 @@ class Sitting:
         old: dict[str, Any] = json.loads(task.detail or "{}")
         new = dict(old)
         for name, value in old.items():
-            said = _line(f"{name} [{value}]> ")
+            said = read_line(f"{name} [{value}]> ")
             if said is None or said in _SAID:
                 return said
             if said:
@@ -247,7 +248,7 @@ class Sitting:
         row: dict[str, Any] = {}
         for column in (c for c in schema.columns if not c.hidden):
             media = column.kind in ("image", "audio")
-            said = _line(f"{column.name} ({'path of a file' if media else column.kind})> ")
+            said = read_line(f"{column.name} ({'path of a file' if media else column.kind})> ")
             if said is None or said in _SAID:
                 return said
             if media:
@@ -261,17 +262,18 @@ class Sitting:
                 row[column.name] = [float(part) for part in said.replace(",", " ").split()]
             else:
                 row[column.name] = said if column.kind == "text" else _like(said, 0.0)
-        said = _line("label (empty: none yet)> ")
+        said = read_line("label (empty: none yet)> ")
         row["label"] = (said or None) if asked.form["label"] != "number" else _like(said or "", 0.0)
         return (row,)
 
     # -- where it comes from ---------------------------------------------------------------------------------------
 
     def _dataset(self, asked: Posted) -> Dataset:
-        place = (asked.dataset, asked.branch, asked.version)
-        if place not in self._data:
-            self._data[place] = Dataset.open(asked.dataset, branch=asked.branch).at(asked.version)
-        return self._data[place]
+        # the project's own dataset, wherever it lies today: it may have been moved since it asked
+        if (asked.branch, asked.version) not in self._data:
+            opened = Dataset.open(self.place, branch=asked.branch).at(asked.version)
+            self._data[asked.branch, asked.version] = opened
+        return self._data[asked.branch, asked.version]
 
 
 def _details(kind: str, detail: Mapping[str, Any]) -> Iterator[str]:
@@ -289,16 +291,6 @@ def _details(kind: str, detail: Mapping[str, Any]) -> Iterator[str]:
                 yield clean(f"  like: {', '.join(str(v) for v in value)}")
             case _:
                 yield clean(f"  {name}: {value}")
-
-
-def _line(prompt: str) -> str | None:
-    """Read a line; None at the end of the input."""
-    sys.stdout.write(prompt)
-    sys.stdout.flush()
-    line = sys.stdin.readline()
-    if not line:
-        say()
-    return line.strip() if line else None
 
 
 def _one_of(said: str | None, classes: list[str]) -> Any:

@@ -69,11 +69,13 @@ def known_runs(dataset: Dataset, *, engine: str | None = None) -> list[Run]:
 
 
 def workflow_of(dataset: Dataset, source: str = "") -> Path | None:
-    """Return the file to run: the one that the last run came from, or `workflow.py` beside the dataset."""
-    for path in (Path(source) if source else None, dataset.path.parent / "workflow.py"):
-        if path is not None and path.is_file():
-            return path
-    return None
+    """Return the file to run: the one that the last run came from, or `workflow.py` beside the dataset.
+
+    One of the same name beside the dataset comes first: a project may have been moved or copied since.
+    """
+    home = dataset.path.parent
+    places = (home / Path(source).name, Path(source)) if source else ()
+    return next((path for path in (*places, home / "workflow.py") if path.is_file()), None)
 
 
 def _line(path: Path, error: BaseException) -> int | None:
