@@ -1,5 +1,10 @@
 """A small run on digits, in a process of its own that the crash tests kill; prints a line an event, and the digest at
-the end."""
+the end.
+
+    python crash_program.py FOLDER [inline] [small] [engine=URL]
+
+`small` leaves a rule out; `engine`: run on a durable engine rather than the local one.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -27,6 +32,7 @@ from tilth import (
 from tilth.dataset import Dataset
 from tilth.demo.arms import base_model
 from tilth.integrations.sklearn import SklearnModel
+from tilth.runs import Run
 
 
 def shift(record: Record) -> Record:
@@ -34,21 +40,22 @@ def shift(record: Record) -> Record:
     return record.change(pixels=np.roll(record["pixels"].reshape(8, 8), 1, axis=1).ravel())
 
 
-def workflow(folder: Path) -> Workflow:
-    """Every kind of step there is: a question, a gated question, derived records."""
+def workflow(folder: Path, *, small: bool = False) -> Workflow:
+    """Every kind of step there is: a question, a gated question, derived records; `small` has no gated question."""
     oracle = Oracle("truth", error=0.1)
+    fix = Rule(
+        select=labeled.bottom(20, by=label_quality(by="model")),
+        do=relabel(by=oracle),
+        gate=Gate(by=0.0, rejected="hold"),
+    )
+    rules = {
+        "ask": Rule(select=unlabeled.top(15, by=margin()), do=annotate(by=oracle, votes=2)),
+        "shift": Rule(select=labeled.where(label="3").sample(12), do=augment(shift), gate=Gate(by=0.02)),
+    }
     return Workflow(
         dataset=Dataset.open(folder),
         model=SklearnModel(base_model()),
-        rules={
-            "fix": Rule(
-                select=labeled.bottom(20, by=label_quality(by="model")),
-                do=relabel(by=oracle),
-                gate=Gate(by=0.0, rejected="hold"),
-            ),
-            "ask": Rule(select=unlabeled.top(15, by=margin()), do=annotate(by=oracle, votes=2)),
-            "shift": Rule(select=labeled.where(label="3").sample(12), do=augment(shift), gate=Gate(by=0.02)),
-        },
+        rules=rules if small else {"fix": fix, **rules},
         until=rounds() >= 1,
     )
 
@@ -59,6 +66,17 @@ def say(event: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def start(folder: Path, *flags: str) -> Run:
+    """Run it as the flags say, until it is done."""
+    made = workflow(folder, small="small" in flags)
+    engine = next((f.removeprefix("engine=") for f in flags if f.startswith("engine=")), "")
+    if not engine:
+        return run(made, inline="inline" in flags, source=__file__, listen=say)
+    from tilth.runs import durable
+
+    return durable.run(made, engine=engine, inline="inline" in flags, source=__file__, listen=say)
+
+
 if __name__ == "__main__":
-    done = run(workflow(Path(sys.argv[1])), inline="inline" in sys.argv, source=__file__, listen=say)
+    done = start(Path(sys.argv[1]), *sys.argv[2:])
     say({"what": f"digest {done.dataset.digest()}"})

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,50 @@ from tests import crash_program
 from tilth.dataset import Dataset
 from tilth.demo.data import digits
 from tilth.errors import Busy
-from tilth.runs import Run, run
-
-Unkilled = tuple[str, dict[str, Any], list[str]]
-"""Digest, decisions and step keys of the run that nobody killed."""
+from tilth.runs import Run
 
 PROGRAM = Path(crash_program.__file__)
 
 pytestmark = pytest.mark.crash
 
 
-def launch(folder: Path, *more: str, kill: str = "") -> subprocess.Popen[str]:
+@dataclass(frozen=True)
+class Exam:
+    """An engine to be examined: every engine sits the same exam.
+
+    One start of the durable engine costs more than a second, so it runs the smaller workflow and is killed less often
+    at random; at the boundaries of steps it is killed at every one all the same.
+    """
+
+    engine: str
+    flags: tuple[str, ...]
+    moments: int
+
+    def at(self, folder: Path) -> str | None:
+        """Return the URL of the engine for a dataset, None for the local one."""
+        return f"sqlite:///{folder.with_suffix('.engine')}" if self.engine == "durable" else None
+
+    def launch(self, folder: Path, *more: str, kill: str = "") -> subprocess.Popen[str]:
+        engine = [f"engine={self.at(folder)}"] if self.at(folder) else []
+        return launch(folder, *self.flags, *engine, *more, kill=kill)
+
+    def decisions(self, folder: Path) -> dict[str, Any]:
+        return decisions(Run(Dataset.open(folder), engine=self.at(folder)))
+
+
+@dataclass(frozen=True)
+class Unkilled:
+    """What the run that nobody killed came to."""
+
+    digest: str
+    decided: dict[str, Any]
+    keys: list[str]
+
+
+def launch(folder: Path, *flags: str, kill: str = "") -> subprocess.Popen[str]:
     env = os.environ | {"TILTH_KILL": kill, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, str(PROGRAM), str(folder), *more],
+        [sys.executable, str(PROGRAM), str(folder), *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -37,12 +68,13 @@ def launch(folder: Path, *more: str, kill: str = "") -> subprocess.Popen[str]:
     )
 
 
-def decisions(folder: Path) -> dict[str, Any]:
-    """What the run decided, by step: numbers of records, metrics and verdicts, but no version numbers, which shift
-    after a crash."""
+def decisions(done: Run) -> dict[str, Any]:
+    """What a run decided, by step: numbers of records, metrics and verdicts, but no version numbers, which shift after
+    a crash."""
     kept = ("n", "why", "metrics", "test", "labels_spent", "kept", "before", "after", "done", "ref")
-    steps = Run(Dataset.open(folder)).steps
-    return {s["key"]: {k: s["result"][k] for k in kept if k in s["result"]} for s in steps if s["key"] != "outcome"}
+    return {
+        s["key"]: {k: s["result"][k] for k in kept if k in s["result"]} for s in done.steps if s["key"] != "outcome"
+    }
 
 
 @pytest.fixture(scope="module")
@@ -50,57 +82,60 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return digits(tmp_path_factory.mktemp("crash") / "start", seed=3).path
 
 
+@pytest.fixture(scope="module", params=["local", "durable"])
+def exam(request: pytest.FixtureRequest) -> Exam:
+    return Exam("local", (), 20) if request.param == "local" else Exam("durable", ("small",), 8)
+
+
 @pytest.fixture(scope="module")
-def unkilled(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Unkilled:
+def unkilled(exam: Exam, start: Path, tmp_path_factory: pytest.TempPathFactory) -> Unkilled:
+    """By the local engine, whichever is examined: an engine decides nothing."""
     folder = tmp_path_factory.mktemp("crash") / "unkilled"
     shutil.copytree(start, folder)
-    process = launch(folder, "inline")
+    process = launch(folder, "inline", *exam.flags)
     out, err = process.communicate()
     assert process.returncode == 0, err
-    keys = [s["key"] for s in Run(Dataset.open(folder)).steps if s["key"] != "outcome"]
-    return out.split()[-1], decisions(folder), keys
+    run = Run(Dataset.open(folder))
+    return Unkilled(out.split()[-1], decisions(run), [s["key"] for s in run.steps if s["key"] != "outcome"])
 
 
-def test_killed_before_inside_and_after_every_step(start: Path, unkilled: Unkilled, tmp_path: Path) -> None:
-    digest, decided, keys = unkilled
+def test_killed_before_inside_and_after_every_step(exam: Exam, start: Path, unkilled: Unkilled, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     shutil.copytree(start, folder)
-    kills = 0
     # the end of a step is the beginning of the next: its result is in the journal, and nothing else happens in between
+    keys = unkilled.keys
     points = [f"before {keys[0]}", *(f"{point} {key}" for key in keys for point in ("inside", "after"))]
+    assert len(points) == 2 * len(keys) + 1 > 25
     for point in points:
-        process = launch(folder, "inline", kill=point)
+        process = exam.launch(folder, "inline", kill=point)
         _, err = process.communicate()
         assert process.returncode == -signal.SIGKILL, f"{point}: {err}"
-        kills += 1
-    process = launch(folder, "inline")
+    process = exam.launch(folder, "inline")
     out, err = process.communicate()
     assert process.returncode == 0, err
-    assert kills == 2 * len(keys) + 1 > 40
-    assert out.split()[-1] == digest
-    assert decisions(folder) == decided
+    assert out.split()[-1] == unkilled.digest
+    assert exam.decisions(folder) == unkilled.decided
     assert len({c.key for c in Dataset.open(folder).log()}) == len(Dataset.open(folder).log())
 
 
-def test_killed_at_twenty_random_moments(start: Path, unkilled: Unkilled, tmp_path: Path) -> None:
+def test_killed_at_random_moments(exam: Exam, start: Path, unkilled: Unkilled, tmp_path: Path) -> None:
     """The moment: right after a random line of output, with the training child at work too."""
-    digest, decided, _ = unkilled
     folder = tmp_path / "killed"
     shutil.copytree(start, folder)
     random_moments = random.Random(7)
-    for _ in range(20):
-        process = launch(folder)
+    for _ in range(exam.moments):
+        process = exam.launch(folder)
         assert process.stdout is not None
         for _ in range(random_moments.randint(1, 12)):
             if not process.stdout.readline():
                 break
         process.kill()
         process.communicate()
-    process = launch(folder)
+    process = exam.launch(folder)
     out, err = process.communicate()
     assert process.returncode == 0, err
-    assert out.split()[-1] == digest
-    assert decisions(folder) == decided
+    assert out.split()[-1] == unkilled.digest
+    assert exam.decisions(folder) == unkilled.decided
 
 
 def children(process: subprocess.Popen[str]) -> set[int]:
@@ -109,11 +144,11 @@ def children(process: subprocess.Popen[str]) -> set[int]:
     return {int(child) for some in lists for child in some}
 
 
-def test_a_killed_training_child_is_replaced(start: Path, unkilled: Unkilled, tmp_path: Path) -> None:
+def test_a_killed_training_child_is_replaced(exam: Exam, start: Path, unkilled: Unkilled, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     shutil.copytree(start, folder)
     killed, last = 0, ""
-    with launch(folder) as process:
+    with exam.launch(folder) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("evaluated") and killed == 0:  # it is idle now; the next training finds it gone
@@ -123,13 +158,13 @@ def test_a_killed_training_child_is_replaced(start: Path, unkilled: Unkilled, tm
             last = line
     assert process.returncode == 0
     assert killed == 1
-    assert last.split()[-1] == unkilled[0]
+    assert last.split()[-1] == unkilled.digest
 
 
-def test_the_training_child_ends_with_its_parent(start: Path, tmp_path: Path) -> None:
+def test_the_training_child_ends_with_its_parent(exam: Exam, start: Path, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     shutil.copytree(start, folder)
-    with launch(folder) as process:
+    with exam.launch(folder) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("evaluated"):
@@ -142,12 +177,14 @@ def test_the_training_child_ends_with_its_parent(start: Path, tmp_path: Path) ->
         os.close(handle)
 
 
-def test_a_second_launcher_is_refused_and_told_who_holds_it(start: Path, tmp_path: Path) -> None:
+def test_a_second_launcher_is_refused_and_told_who_holds_it(exam: Exam, start: Path, tmp_path: Path) -> None:
     folder = tmp_path / "held"
     shutil.copytree(start, folder)
-    with launch(folder) as process:
+    with exam.launch(folder) as process:
         assert process.stdout is not None
         process.stdout.readline()
         with pytest.raises(Busy, match=str(process.pid)):
-            run(crash_program.workflow(folder), inline=True)
+            crash_program.start(
+                folder, "inline", *exam.flags, *([f"engine={exam.at(folder)}"] if exam.at(folder) else [])
+            )
         process.kill()

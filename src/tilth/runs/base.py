@@ -1,12 +1,15 @@
 """`Run`: what a run did, read from the journal and the record store."""
 
+import contextlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tilth.dataset import Dataset
 from tilth.html import table
+from tilth.runs.engines import database_of, project_of
 from tilth.runs.home import home_of, is_held, journal_of
+from tilth.runs.workers import Workers
 from tilth.state import Round
 
 __all__ = ["Run"]
@@ -39,7 +42,10 @@ class Run:
         """Whether a process is at work on it now."""
         if self.state not in ("running", "waiting", "queued"):
             return False
-        return is_held(self.home, self.name)
+        if self.engine is None:
+            return is_held(self.home, self.name)
+        with contextlib.closing(Workers(database_of(self.engine))) as workers:
+            return any(held["run"] == self.name for held in workers.held(project_of(self.dataset.path)))
 
     @property
     def standing(self) -> str:
