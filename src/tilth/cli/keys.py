@@ -77,20 +77,26 @@ def read_key(prompt: str) -> str | None:
 
 def read_line(prompt: str) -> str | None:
     """Read a line, with the terminal's own editing; None at the end of the input."""
-    terminal = sys.stdin.isatty()
-    if terminal:
-        handle = sys.stdin.fileno()
-        before = termios.tcgetattr(handle)
-        lines = [*before]
-        lines[3] |= termios.ICANON | termios.ECHO
-        termios.tcsetattr(handle, termios.TCSADRAIN, lines)
-    sys.stdout.write(prompt)
-    sys.stdout.flush()
-    try:
+    with _whole_lines():
+        sys.stdout.write(prompt)
+        sys.stdout.flush()
         line = sys.stdin.readline()
-    finally:
-        if terminal:
-            termios.tcsetattr(handle, termios.TCSADRAIN, before)
     if not line:
         sys.stdout.write("\n")
     return line.strip() if line else None
+
+
+@contextmanager
+def _whole_lines() -> Generator[None]:
+    if not sys.stdin.isatty():
+        yield
+        return
+    handle = sys.stdin.fileno()
+    before = termios.tcgetattr(handle)
+    lines = [*before]
+    lines[3] |= termios.ICANON | termios.ECHO
+    try:
+        termios.tcsetattr(handle, termios.TCSADRAIN, lines)
+        yield
+    finally:
+        termios.tcsetattr(handle, termios.TCSADRAIN, before)

@@ -120,13 +120,13 @@ def delete(
 @app.command()
 def worker(
     engine: Engine = None,
-    once: Annotated[bool, typer.Option("--once", help="Leave when no run is left to work on.")] = False,
+    at_once: Annotated[int, typer.Option("--at-once", min=1, help="How many runs at a time.")] = 1,
     _traceback: Traceback = False,
 ) -> None:
     """Work on the runs of all projects of an engine, beside other workers, until Ctrl-C."""
     from tilth.cli.lives import work as go
 
-    go(engine, once=once)
+    go(engine, at_once=at_once)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,13 +131,22 @@ def delete(project: Path, name: str, *, yes: bool, engine: str | None) -> None:
     say(f"{name} is gone; the versions it made stay in tilth log {project}")
 
 
-def work(engine: str | None, *, once: bool) -> None:
+def work(engine: str | None, *, at_once: int) -> None:
     """Work on the runs of an engine."""
     if engine is None:
         raise UsageError("tilth worker needs --engine postgresql://user@host/database, or TILTH_ENGINE")
-    from tilth.runs import durable
+    from tilth.runs.slots import work as carry
 
-    durable.work(engine, once=once, listen=lambda event: note(f"{event['run']}: {event['what']}"))
+    carry(engine, at_once=at_once, listen=_tell)
+
+
+def _tell(event: Mapping[str, Any]) -> None:
+    """Write what a worker's runs say of themselves, a line each."""
+    said = {"took": "begins here", "left": "leaves", "stopping": "the worker stops when the steps under way have ended"}
+    what = said.get(event["what"])
+    if event["what"] in ("waiting", "retry") or what:
+        why = f": {clean(str(event['why']), lines=True)}" if event.get("why") else ""
+        note(f"{event.get('run', 'worker')} {what or event['what']}{why}")
 
 
 def _run(dataset: Dataset, which: str | None, engine: str | None) -> Run:
