@@ -22,6 +22,7 @@ from tilth.runs.engines import database_of, project_of
 from tilth.runs.journal import Journal
 from tilth.runs.slots import work
 from tilth.runs.workers import Workers
+from tilth.testing.people import answer_open, from_column
 
 pytestmark = pytest.mark.slow
 
@@ -228,6 +229,46 @@ def test_two_workers_carry_each_run_once_whatever_their_files_are_called(
     assert {e["crew"] for e in heard.that(what="took")} == {0, 1}
     for project in projects:
         assert outcome(project, engine) == local
+
+
+ASKING = """
+from pathlib import Path
+import sys
+from tilth import Rule, Team, Workflow, annotate, margin, rounds, unlabeled
+from tilth.dataset import Dataset
+from tilth.demo.arms import base_model
+from tilth.integrations.sklearn import SklearnModel
+
+workflow = Workflow(
+    dataset=Dataset.open(Path(__file__).parent / "dataset"),
+    model=SklearnModel(base_model()),
+    rules={"ask": Rule(select=unlabeled.top(5, by=margin()), do=annotate(by=Team("crowd")))},
+    until=rounds() >= 1,
+)
+
+if __name__ == "__main__":
+    from tilth.runs.durable import submit
+
+    submit(workflow, engine=sys.argv[1], source=__file__)
+"""
+
+
+def test_a_run_that_waits_for_people_takes_no_process_and_goes_on_when_they_have_answered(
+    engine: str, start: Path, local: Came, hire: Hire, heard: Heard, tmp_path: Path
+) -> None:
+    asking, other = (shutil.copytree(start, tmp_path / n) for n in ("asking", "other"))
+    (asking / "workflow.py").write_text(ASKING)
+    submit(asking, engine)
+    hire(at_once=1)
+    heard.until(what="left", project=name(asking))
+    assert state(engine, asking) == "waiting"
+    submit(other, engine)  # one worker, one run at a time: the one that waits is not in its way
+    heard.until(what="left", why="done", project=name(other))
+    assert answer_open(database_of(engine), "ann", from_column("truth"), team="crowd", most=4) == 4
+    assert answer_open(database_of(engine), "bob", from_column("truth"), team="crowd") == 1
+    heard.until(what="left", why="done", project=name(asking))
+    assert Dataset.open(asking / "dataset").view.labels_spent == 5
+    assert len(heard.that(what="took", project=name(asking))) == 2  # four answers of five are no reason to look
 
 
 @on_both

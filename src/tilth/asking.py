@@ -21,8 +21,8 @@ from tilth.context import Context, Desk
 from tilth.dataset import Dataset
 from tilth.dataset.view import PENDING
 from tilth.durations import seconds, spoken
-from tilth.errors import UsageError
-from tilth.labeling.inbox import Drained, Posted, Tasks
+from tilth.errors import NotFound, UsageError
+from tilth.labeling.inbox import Drained, Inbox, Posted, Tasks
 from tilth.labeling.panel import Panel
 from tilth.labeling.team import Team
 from tilth.points import reach
@@ -30,7 +30,7 @@ from tilth.protocols import Annotator, Answers
 from tilth.questions import Question
 from tilth.workflow import Workflow
 
-__all__ = ["Sitting", "ask", "put_alone", "take_late", "wind_up"]
+__all__ = ["Sitting", "ask", "due", "put_alone", "take_late", "wind_up"]
 
 Ids = npt.NDArray[np.int64]
 Settle = Callable[[Dataset, Question, Answers], Changes]
@@ -69,6 +69,7 @@ async def ask(ctx: Context, sitting: Sitting, plan: Mapping[str, Any]) -> dict[s
         f"{key}/wait",
         lambda: _look(ctx, sitting, plan, name),
         said=f"waits for {asked['by']}: {plan['n']:,} questions ({plan['kind']}) of rule {sitting.about['rule']!r}",
+        ticket=lambda: _ticket(ctx.inbox, plan, name),
     )
     done = await ctx.step(f"{key}/take", lambda: _take(ctx, sitting, name, asked["version"], found))
     return done | {"waited": found["why"]}
@@ -211,6 +212,30 @@ def _look(ctx: Context, sitting: Sitting, plan: Mapping[str, Any], name: str) ->
 
 def _part(ctx: Context, sitting: Sitting) -> str:
     return f"{ctx.scope}{ctx.run}/{sitting.key}/take"
+
+
+def _ticket(inbox: Inbox, plan: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return what has to be so before it is worth to look again, for whoever watches over runs that nobody carries."""
+    now = inbox.progress(name)
+    n, patience = plan["n"], plan["patience"]
+    return {
+        "question": name,
+        "complete": now.tasks - n + math.ceil(plan["enough"] * n),
+        # where others of its tasks lack votes too: as many answers more as are asked for at most
+        "answers": now.answers + n * plan["votes"],
+        "until": None if patience is None else now.opened + seconds(patience, what="patience"),
+    }
+
+
+def due(inbox: Inbox, ticket: Mapping[str, Any]) -> bool:
+    """Whether what a run waits for may have come: then it is carried again, and looks for itself."""
+    try:
+        now = inbox.progress(ticket["question"])
+    except NotFound:  # its question was deleted: the run finds that out
+        return True
+    if now.complete >= ticket["complete"] or now.answers >= ticket["answers"]:
+        return True
+    return ticket["until"] is not None and time.time() >= ticket["until"]
 
 
 def _take(ctx: Context, sitting: Sitting, name: str, base: int, found: Mapping[str, Any]) -> dict[str, Any]:

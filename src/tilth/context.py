@@ -41,8 +41,11 @@ class Context(Desk, Protocol):
         """Run `call` (returns JSON) once a key: a step that has finished before returns what it returned then."""
         ...
 
-    async def wait(self, key: str, look: Callable[[], Any], *, said: str) -> Any:
-        """Call `look` until it returns JSON that is not None, as a step that may take days; `said`: what for."""
+    async def wait(self, key: str, look: Callable[[], Any], *, said: str, ticket: Callable[[], Any]) -> Any:
+        """Call `look` until it returns JSON that is not None, as a step that may take days; `said`: what for.
+
+        `ticket` returns, as JSON, what somebody else can look at to see whether to look again is worth it.
+        """
         ...
 
     async def train(

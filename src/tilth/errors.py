@@ -21,7 +21,8 @@ A message says what came, what was expected and the next step.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 __all__ = [
     "Busy",
@@ -113,12 +114,14 @@ class RunFailed(TilthError):
 class Parked(BaseException):
     """A run stopped in a safe place; `state` is `waiting`, `failed`, `paused` or `cancelled`.
 
-    It is no `Exception`, so that a step's own error handling cannot swallow it.
+    It is no `Exception`, so that a step's own error handling cannot swallow it. `ticket`: where it waits for people,
+    what has to happen before it can go on (see `tilth.asking.due`).
     """
 
-    def __init__(self, message: str, *, state: str = "paused") -> None:
+    def __init__(self, message: str, *, state: str = "paused", ticket: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.state = state
+        self.ticket = ticket
 
 
 def did_you_mean(name: str, known: Iterable[str], *, limit: int = 12) -> str:

@@ -17,7 +17,9 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
+from tilth.asking import due
 from tilth.errors import Busy, MissingExtra, Parked, RunFailed, TilthError
+from tilth.labeling.inbox import Inbox
 from tilth.runs.base import Run
 from tilth.runs.engines import database_of, project_of
 from tilth.runs.home import home_of, inbox_of, scope_of
@@ -214,7 +216,7 @@ class _Engine:
         """Carry a launch of a run as far as it goes, and return how it ended; an error is kept for who waits."""
         if self._leaving.is_set() or self.served.is_set():
             return "passed on"  # whoever looks after the runs finds it queued, but not in the queue
-        job = self._jobs.setdefault((project, run), Job(listen=self._takes))
+        job = self._jobs.setdefault((project, run), Job(listen=self._takes, wait_for_people=False))
         task = asyncio.current_task()
         if task is not None:
             job.task = (asyncio.get_running_loop(), task)
@@ -307,6 +309,13 @@ class _Engine:
                 if waits or begins:
                     continue
             self.queue(resting.project, resting.run, after=resting.launch)
+        # a run that waits for people takes no process: one look at the inbox for all of them
+        waiting = self._workers.waiting()
+        if waiting:
+            with contextlib.closing(Inbox(self.database)) as inbox:
+                for project, run, launch, ticket in waiting:
+                    if due(inbox, ticket):
+                        self.queue(project, run, after=launch)
 
     def _let_go(self) -> None:
         for (project, run), job in list(self._jobs.items()):

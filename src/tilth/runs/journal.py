@@ -100,12 +100,15 @@ class Journal:
             gone = {"state": _GONE, "why": "", "source": "", "asked": None, "holder": None}
             connection.execute(update(runs).where(self._is(run)).values(**gone))
 
-    def set_state(self, run: str, state: str, why: str = "") -> None:
-        """Note how a run is doing."""
+    def set_state(self, run: str, state: str, why: str = "", ticket: Mapping[str, Any] | None = None) -> None:
+        """Note how a run is doing; `ticket`: what it waits for."""
+        waits = None if ticket is None else json.dumps(ticket)
         ended = time.time() if state in _ENDED else None
         with writing(self._engine) as connection:
             self._held(connection, run)
-            connection.execute(update(runs).where(self._is(run)).values(state=state, why=why, ended=ended))
+            connection.execute(
+                update(runs).where(self._is(run)).values(state=state, why=why, ended=ended, ticket=waits)
+            )
 
     def request(self, run: str, what: str | None) -> None:
         """Ask a run to "pause" or "cancel"; None takes that back. Whoever runs it looks about twice a second."""

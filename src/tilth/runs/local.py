@@ -84,7 +84,7 @@ async def drive(journal: Journal, steps: Steps, workflow: Workflow) -> None:
     except Parked as parked:
         if parked.state == "cancelled":
             await asyncio.to_thread(wind_up, steps, workflow.dataset, -1, f"{name} was cancelled")
-        journal.set_state(name, parked.state, str(parked))
+        journal.set_state(name, parked.state, str(parked), parked.ticket)
         if parked.state == "failed":
             raise RunFailed(f"{parked}. Mend it and run again: it goes on at this step") from parked.__cause__
         raise

@@ -73,12 +73,13 @@ class Steps:
         """Train on a version as a step."""
         return await self.step(key, lambda: self._trainer.train(workflow, version, needs=needs, keep=keep))
 
-    async def wait(self, key: str, look: Callable[[], Any], *, said: str) -> Any:
+    async def wait(self, key: str, look: Callable[[], Any], *, said: str, ticket: Callable[[], Any]) -> Any:
         """Look until there is an answer (JSON that is not None), as a step that may take days; `said`: what for.
 
-        The training process is let go meanwhile. Killed, it looks again when the run goes on.
+        The training process is let go meanwhile. Killed, it looks again when the run goes on. Where nobody is to wait,
+        the run is parked with `ticket`.
         """
-        return await self.once(key, lambda: self._watched(key, look, said))
+        return await self.once(key, lambda: self._watched(key, look, said, ticket))
 
     @property
     def inbox(self) -> Inbox:
@@ -155,7 +156,7 @@ class Steps:
                 await asyncio.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
-    async def _watched(self, key: str, look: Callable[[], Any], said: str) -> Any:
+    async def _watched(self, key: str, look: Callable[[], Any], said: str, ticket: Callable[[], Any]) -> Any:
         told = False
         while True:
             found = await self._tried(key, look)
@@ -169,6 +170,6 @@ class Steps:
                 self._journal.set_state(self.run, "waiting", said)
                 self.tell({"what": "waiting", "key": key, "why": said})
             if not self._wait:
-                raise Parked(said, state="waiting")
+                raise Parked(said, state="waiting", ticket=await asyncio.to_thread(ticket))
             self._heed()
             await asyncio.sleep(_LOOK)

@@ -45,6 +45,7 @@ runs = Table(
     Column("state", String, nullable=False),
     Column("why", Text, nullable=False, default=""),
     Column("source", Text, nullable=False, default=""),
+    Column("ticket", Text),  # JSON of what a run that waits for people waits for, so that no process has to
     Column("asked", String),  # what is asked of it: pause, cancel; null once that was taken
     Column("holder", String),  # the worker that runs it
     Column("launch", Integer, nullable=False, default=0),  # how often an engine was told to run it
@@ -130,10 +131,14 @@ def _make(connection: Connection) -> None:
         connection.execute(text("select pg_advisory_xact_lock(hashtext('tilth.tables'))"))
         connection.execute(text(f"create schema if not exists {_SCHEMA}"))
         _tables.create_all(connection)
+        connection.execute(text(f"alter table {_SCHEMA}.runs add column if not exists ticket text"))
         return
     old = set(inspect(connection).get_table_names()) & {"runs", "steps", "specs"}
-    if "runs" in old and "project" in {c["name"] for c in inspect(connection).get_columns("runs")}:
+    there = {c["name"] for c in inspect(connection).get_columns("runs")} if "runs" in old else set[str]()
+    if "project" in there:
         old = set()
+        if "ticket" not in there:
+            connection.execute(text("alter table runs add column ticket text"))
     for name in sorted(old):
         connection.execute(text(f"alter table {name} rename to old_{name}"))
     _tables.create_all(connection)

@@ -1,6 +1,7 @@
 """Who runs what: workers give signs of life, and a run is held by one of them at a time."""
 
 import contextlib
+import json
 import os
 import socket
 import time
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, and_, delete, extract, func, or_, select, upd
 
 from tilth.errors import Busy
 from tilth.runs.tables import open_tables, runs, workers
-from tilth.sql import writing
+from tilth.sql import reading, writing
 
 __all__ = ["LEASE", "Resting", "Workers"]
 
@@ -105,7 +106,7 @@ class Workers:
                 return 0
             self._free(connection, now, worker)
             taken: int = now["launch"] + (launch is None)
-            to = {"holder": worker, "launch": taken, "state": "running", "why": ""}
+            to = {"holder": worker, "launch": taken, "state": "running", "why": "", "ticket": None}
             connection.execute(update(runs).where(_is(project, run)).values(**to))
             return taken
 
@@ -127,7 +128,7 @@ class Workers:
                 return 0
             self._free(connection, now, "")
             launch: int = now["launch"] + 1
-            to = {"holder": None, "launch": launch, "state": "queued", "why": "waits for a worker"}
+            to = {"holder": None, "launch": launch, "state": "queued", "why": "waits for a worker", "ticket": None}
             connection.execute(update(runs).where(_is(project, run)).values(**to))
             return launch
 
@@ -139,6 +140,14 @@ class Workers:
             here = wanted.where(runs.c.project == project, runs.c.holder.in_(alive))
             return [dict(row) for row in connection.execute(here).mappings()]
 
+    def waiting(self) -> list[tuple[str, str, int, dict[str, Any]]]:
+        """Return the runs that wait for people and that nobody carries: project, run, launch, ticket."""
+        wanted = select(runs.c.project, runs.c.run, runs.c.launch, runs.c.ticket)
+        here = wanted.where(runs.c.state == "waiting", runs.c.holder.is_(None), runs.c.ticket.is_not(None))
+        with reading(self._engine) as connection:
+            rows = connection.execute(here.order_by(runs.c.project, runs.c.number)).all()
+        return [(project, run, launch, json.loads(ticket)) for project, run, launch, ticket in rows]
+
     def resting(self) -> list[Resting]:
         """Return the runs of all projects that should go on and that no living worker holds."""
         with writing(self._engine) as connection:
@@ -146,6 +155,8 @@ class Workers:
             nobody = or_(runs.c.holder.is_(None), runs.c.holder.not_in(alive))
             # launch 0: entered a moment ago by a process that is about to hold it
             wanted = and_(runs.c.state.in_((*_GOES_ON, "queued")), runs.c.launch > 0, nobody)
+            # what waits for people with a ticket rests until that is due
+            wanted &= or_(runs.c.state != "waiting", runs.c.holder.is_not(None), runs.c.ticket.is_(None))
             columns = (runs.c.project, runs.c.run, runs.c.launch, runs.c.holder)
             found = connection.execute(select(*columns).where(wanted).order_by(runs.c.project, runs.c.number)).all()
         return [Resting(project, run, launch, holder is not None) for project, run, launch, holder in found]
