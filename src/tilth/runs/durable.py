@@ -163,8 +163,8 @@ class _Engine:
             stack.callback(self._workers.close)
             self.worker = self._workers.join()
             stack.callback(self._leave)
-            own = _pool(self.database)
-            stack.callback(own.dispose)
+            own, opened = _pool(self.database)
+            stack.callback(_shut, own, opened)
             _here.append(self)
             stack.callback(_here.clear)
             stack.callback(DBOS.destroy)
@@ -378,11 +378,18 @@ def _launch(own: Engine, worker: str, *, takes: bool) -> None:
     DBOS.register_queue(_NAME, worker_concurrency=1, polling_interval_sec=0.5, on_conflict="always_update")
 
 
-def _pool(database: str | Path) -> Engine:
-    """Return the connections that DBOS works with."""
+def _pool(database: str | Path) -> tuple[Engine, list[Any]]:
+    """Return the connections that DBOS works with, and a list of all that are opened."""
+    opened: list[Any] = []
     if isinstance(database, str):
         url = make_url(database).set(drivername="postgresql+psycopg")
-        return create_engine(url, pool_size=5, max_overflow=5, pool_pre_ping=True)
+        engine = create_engine(url, pool_size=5, max_overflow=5, pool_pre_ping=True)
+
+        @event.listens_for(engine, "connect")
+        def note(connection: Any, _: Any) -> None:  # pyright: ignore[reportUnusedFunction]  (SQLAlchemy calls it)
+            opened.append(connection)
+
+        return engine, opened
     engine = create_engine(f"sqlite+pysqlite:///{database}", connect_args={"timeout": 30.0})
 
     @event.listens_for(engine, "connect")
@@ -393,4 +400,12 @@ def _pool(database: str | Path) -> Engine:
         connection.execute("pragma synchronous=NORMAL")
         connection.execute("pragma foreign_keys=ON")
 
-    return engine
+    return engine, opened
+
+
+def _shut(engine: Engine, opened: list[Any]) -> None:
+    """Close the connections, those too that a thread of DBOS held when it was told to end."""
+    engine.dispose()
+    for connection in opened:
+        with contextlib.suppress(Exception):
+            connection.close()
