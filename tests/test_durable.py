@@ -1,6 +1,7 @@
 """Runs on a durable engine: as the local engine runs them, by workers that are killed, stopped and lose their runs."""
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -331,6 +332,27 @@ def test_a_worker_that_stops_gives_its_run_back(
     hire()
     heard.until(what="left", crew=1, why="done")
     assert len(heard.that(what="step", key="r0/train")) == 1
+    assert outcome(project, engine) == local
+
+
+def test_the_processes_of_a_killed_worker_end_and_give_their_runs_back(
+    engine: str, start: Path, local: Came, hire: Hire, heard: Heard, tmp_path: Path
+) -> None:
+    project = shutil.copytree(start, tmp_path / "project")
+    submit(project, engine)
+    say = "lambda e: print(e['what'], flush=True)"
+    script = f"import sys; from tilth.runs.slots import work; work(sys.argv[1], listen={say})"
+    with subprocess.Popen([sys.executable, "-c", script, engine], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        while worker.stdout.readline() != "evaluated\n":
+            assert worker.poll() is None
+        handle = os.pidfd_open(holder(engine, project))
+        worker.kill()
+    assert select.select([handle], [], [], 120)[0]  # readable when that process has ended
+    os.close(handle)
+    if state(engine, project) != "done":  # it comes to its end where that is nearer than the news
+        hire()
+        heard.until(what="left", why="done")
     assert outcome(project, engine) == local
 
 
