@@ -374,6 +374,9 @@ def test_wilson_interval_of_the_textbook() -> None:
     low, high = wilson(8, 10)
     assert (round(low, 3), round(high, 3)) == (0.490, 0.943)
     assert wilson(0, 0) == (0.0, 1.0)
+    for n in range(1, 50):  # never outside, not by rounding either
+        assert 0.0 <= wilson(0, n)[0] < wilson(0, n)[1] < 1.0
+        assert 0.0 < wilson(n, n)[0] < wilson(n, n)[1] <= 1.0
 
 
 def test_answers_of_other_versions_and_unfinished_writers_are_not_seen(pets: Dataset) -> None:
