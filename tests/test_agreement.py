@@ -1,5 +1,6 @@
 """Agreement against published examples and scikit-learn, and the metrics that rest on it."""
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.metrics import cohen_kappa_score
 from tests.pets import make_pets
 from tilth import Dataset, agreement, annotator_quality
 from tilth.errors import UsageError
-from tilth.labeling.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
+from tilth.labeling.agreement import cohen_kappa, cohen_kappas, fleiss_kappa, krippendorff_alpha
 from tilth.labeling.consensus import answered
 from tilth.protocols import Answers
 from tilth.state import State
@@ -132,3 +133,59 @@ def test_gold_answers_are_no_agreement(tmp_path: Path) -> None:
     answers = Answers(np.array([0, 0]), ["cat", "dog"], ["ann", "bob"], np.ones(2), gold=np.array([True, True]))
     pets.commit(answered(pets, answers, reason="asked"))
     assert np.isnan(agreement().value(State(pets.at(1))))
+
+
+@given(st.dictionaries(st.tuples(st.integers(0, 6), st.integers(0, 4)), st.integers(-1, 2), max_size=30), st.randoms())
+def test_kappas_of_all_pairs_are_those_of_each(told: dict[tuple[int, int], int], order: random.Random) -> None:
+    rows = list(told.items())
+    order.shuffle(rows)
+    columns = np.array([(r, a, c) for (r, a), c in rows], np.int64).reshape(-1, 3)
+    kappas, shared = cohen_kappas(*columns.T)
+    expected: list[tuple[float, int]] = []
+    for a in range(5):
+        for b in range(a + 1, 5):
+            both = [r for r in range(7) if told.get((r, a), -1) >= 0 and told.get((r, b), -1) >= 0]
+            if both:
+                x, y = [told[r, a] for r in both], [told[r, b] for r in both]
+                one = len({*x, *y}) == 1
+                expected.append((np.nan if one else cohen_kappa_score(x, y), len(both)))
+    np.testing.assert_allclose(kappas, [k for k, _ in expected], atol=1e-12)
+    assert shared.tolist() == [n for _, n in expected]
+
+
+@pytest.mark.parametrize("kind", ["krippendorff", "fleiss", "cohen"])
+def test_nobody_agrees_with_himself(tmp_path: Path, kind: str) -> None:
+    pets = make_pets(tmp_path)
+    twice = Answers(np.array([0, 0, 1, 1]), ["cat", "cat", "dog", "dog"], ["ann"] * 4, np.ones(4))
+    pets.commit(answered(pets, twice, reason="asked"))
+    assert np.isnan(agreement(kind).value(State(pets.at(1))))
+    other = Answers(np.array([0, 1]), ["cat", "dog"], ["bob"] * 2, np.ones(2))
+    pets.commit(answered(pets, other, reason="asked"))
+    assert agreement(kind).value(State(pets.at(2))) == 1.0
+    changed = Answers(np.array([1]), ["cat"], ["bob"], np.ones(1))  # what was said last counts
+    pets.commit(answered(pets, changed, reason="asked"))
+    assert agreement(kind).value(State(pets.at(3))) < 1.0
+
+
+def test_pairs_count_by_the_records_that_they_share(tmp_path: Path) -> None:
+    pets = make_pets(tmp_path)
+    rows = [(i, label, name) for i, label in enumerate(["cat", "dog", "cat", "dog"]) for name in ("ann", "bob")]
+    rows += [(0, "dog", "cyd")]  # against both of them, on one record: kappa 0
+    answers = Answers(np.array([r for r, _, _ in rows]), [x for _, x, _ in rows], [n for _, _, n in rows], np.ones(9))
+    pets.commit(answered(pets, answers, reason="asked"))
+    assert agreement("cohen").value(State(pets.at(1))) == pytest.approx((4 * 1 + 1 * 0 + 1 * 0) / 6)
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    with pytest.raises(UsageError, match="2 codes and 1"):
+        cohen_kappa(np.array([0, 1]), np.array([0]))
+    with pytest.raises(UsageError, match="no 'ordinal'"):
+        krippendorff_alpha(np.array([0, 0]), np.array([1.0, 2.0]), level="ordinal")  # type: ignore[arg-type]
+
+
+def test_nothing_to_compare_is_not_known() -> None:
+    none = np.empty(0, np.int64)
+    assert np.isnan(cohen_kappa(none, none))
+    assert np.isnan(cohen_kappa(np.array([-1, 0]), np.array([0, -1])))
+    assert np.isnan(krippendorff_alpha(none, np.empty(0)))
+    assert np.isnan(krippendorff_alpha(np.array([0, 1]), np.array([1.0, 2.0])))

@@ -298,6 +298,13 @@ def test_wrong_answers_are_refused_by_name(pets: Dataset, tmp_path: Path) -> Non
     ds = Dataset.create(tmp_path / "n", {"x": [1.0, 2.0], "y": [1.0, 2.0]}, label="y", label_kind="number")
     with pytest.raises(DataError, match="bob answered 'two'"):
         answered(ds, Answers(np.array([0, 1]), [1.0, "two"], ["ann", "bob"], np.ones(2)), reason="asked")
+    with pytest.raises(UsageError, match="1 annotators for 2 records"):
+        answered(pets, Answers(pets.ids(["p0", "p1"]), ["cat", "cat"], ["ann"], np.ones(2)), reason="asked")
+    with pytest.raises(UsageError, match="1 gold for 2 records"):
+        answered(pets, said(pets, rows + rows, gold=np.array([True])), reason="asked")
+    for record in (99, -1):
+        with pytest.raises(NotFound, match=f"no record {record} "):
+            answered(pets, Answers(np.array([record]), ["cat"], ["ann"], np.ones(1)), reason="asked")
     with pytest.raises(UsageError, match="the field of an answer"):
         pets.commit(Changes(events(Op.ANSWER, pets.ids(["p0"]), field=Field.WEIGHT, txt=['"cat"'])))
 
@@ -367,6 +374,9 @@ def test_wilson_interval_of_the_textbook() -> None:
     low, high = wilson(8, 10)
     assert (round(low, 3), round(high, 3)) == (0.490, 0.943)
     assert wilson(0, 0) == (0.0, 1.0)
+    for n in range(1, 50):  # never outside, not by rounding either
+        assert 0.0 <= wilson(0, n)[0] < wilson(0, n)[1] < 1.0
+        assert 0.0 < wilson(n, n)[0] < wilson(n, n)[1] <= 1.0
 
 
 def test_answers_of_other_versions_and_unfinished_writers_are_not_seen(pets: Dataset) -> None:
@@ -374,3 +384,23 @@ def test_answers_of_other_versions_and_unfinished_writers_are_not_seen(pets: Dat
     pets._core.store.append_events(events(Op.ANSWER, pets.ids(["p1"]), txt=['"cat"'], actor="nobody"), 2)
     assert pets.at(0).answers().num_rows == 0
     assert pets.answers()["annotator"].to_pylist() == ["ann"]
+
+
+def test_programs_may_answer_in_numpys_own_types(pets: Dataset, tmp_path: Path) -> None:
+    pets.commit(answered(pets, said(pets, [("p0", np.str_("dog"), "ann")]), reason="asked"))
+    assert pets.labels(pets.ids(["p0"])) == ["dog"]
+    ds = Dataset.create(tmp_path / "n", {"x": [1.0, 2.0], "y": [1.0, 2.0]}, label="y", label_kind="number")
+    labels = [np.float32(2.5), np.int64(4)]
+    ds.commit(answered(ds, Answers(np.array([0, 1]), labels, ["ann", "bob"], np.ones(2)), reason="asked"))
+    assert ds.labels() == [2.5, 4.0]
+    assert ds.answers()["label"].to_pylist() == ["2.5", "4"]
+
+
+@pytest.mark.parametrize("later", [Field.GOLD, Field.REVIEW])
+def test_diff_says_who_answered_not_who_was_tested_or_reviewed_later(pets: Dataset, later: Field) -> None:
+    record = pets.ids(["p0"])
+    pets.commit(answered(pets, said(pets, [("p0", "cat", "ann")]), reason="asked"))
+    pets.commit(Changes(events(Op.ANSWER, record, field=later, txt=['"dog"'], actor="rev", reason="later")))
+    rows = [(r["what"], r["version"], r["actor"], r["reason"]) for r in pets.diff(0, 2).to_pylist()]
+    assert rows == [("answered", 1, "ann", "asked")]
+    assert pets.diff(1, 2).num_rows == 0

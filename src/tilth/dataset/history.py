@@ -137,7 +137,9 @@ def diff(core: Core, a: int, b: int) -> pa.Table:
     n, old = len(after), len(before)
     table = core.events(a, b, ["record_id", "op", "field", "txn", *_EVIDENCE])
     ids = table["record_id"].to_numpy()
-    what = np.where(table["op"].to_numpy() == Op.SET, table["field"].to_numpy() + _SET, table["op"].to_numpy())
+    ops, about = table["op"].to_numpy(), table["field"].to_numpy()
+    # a gold answer and a review are no answer to the question that made a record answered
+    what = np.where((ops == Op.SET) | ((ops == Op.ANSWER) & (about != Field.NONE)), about + _SET, ops)
     parts: list[pa.Table] = [DIFF.empty_table()]
 
     def grown(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tilth.changes import Changes, Field, Op, events
 from tilth.dataset import Dataset
+from tilth.dataset.reading import checked
 from tilth.errors import DataError, UsageError, did_you_mean
 from tilth.labeling.dawid_skene import dawid_skene
 from tilth.protocols import Answers
@@ -135,14 +136,15 @@ def answered(dataset: Dataset, answers: Answers, *, reason: str, method: Method 
     for each of them, in or out, and none where one of them is undecided; the median of numbers. A record that more
     than half of its annotators call bad is quarantined instead. Gold answers are written down and set nothing.
     """
-    ids = np.asarray(answers.records, np.int64)
+    _check_lengths(answers)
+    ids = checked(dataset.view, answers.records)
     who = np.array(answers.annotators, object)
     gold = np.zeros(len(ids), bool) if answers.gold is None else np.asarray(answers.gold, bool)
     verdicts = np.array(_VERDICTS[:1] * len(ids) if answers.verdicts is None else answers.verdicts, object)
     for wrong in set(verdicts.tolist()) - set(_VERDICTS):
         raise UsageError(f"Answers(verdicts=...): no {wrong!r}. {did_you_mean(str(wrong), _VERDICTS)}")
     told = (verdicts == "answer").tolist()
-    labels = [label if t else None for label, t in zip(answers.labels, told, strict=True)]
+    labels = [_plain(label) if t else None for label, t in zip(answers.labels, told, strict=True)]
     parts = [
         events(
             Op.ANSWER,
@@ -160,6 +162,18 @@ def answered(dataset: Dataset, answers: Answers, *, reason: str, method: Method 
     use = free[~np.isin(ids[free], bad)]
     parts += [verdict, _labels(dataset, ids[use], [labels[i] for i in use.tolist()], who[use], reason, method)]
     return Changes.join([Changes(part) for part in parts])
+
+
+def _check_lengths(answers: Answers) -> None:
+    n = len(answers.records)
+    for name, column in vars(answers).items():
+        if column is not None and len(column) != n:
+            raise UsageError(f"Answers(...): {len(column)} {name} for {n} records; every column has a row an answer")
+
+
+def _plain(label: Any) -> Any:
+    """Return numpy's own numbers and texts, which a program may well answer, as Python's."""
+    return label.item() if isinstance(label, np.generic) else label
 
 
 def _texts(labels: Sequence[Any], mine: Bools) -> list[str]:

@@ -52,17 +52,19 @@ def quality(dataset: Dataset) -> pa.Table:
     agrees = np.full(len(records), np.nan)
     if len(several):
         agrees[several] = found.posterior[np.searchsorted(found.records, records[several]), codes[several]]
+    names, at = np.unique(who.astype(str), return_inverse=True)
+    by_gold = np.bincount(at, gold, len(names)) > 0
+    judged = np.where(by_gold[at], right, agrees)
+    known = ~np.isnan(judged)
+    answers, n = np.bincount(at, minlength=len(names)), np.bincount(at[known], minlength=len(names))
+    hits = np.bincount(at[known], judged[known], len(names))
     rows: list[dict[str, Any]] = []
-    for name in sorted(set(who.tolist())):
-        mine = who == name
-        by = "gold" if (mine & gold).any() else "consensus"
-        judged = (right if by == "gold" else agrees)[mine]
-        judged = judged[~np.isnan(judged)]
-        n, hits = len(judged), float(judged.sum())
-        low, high = wilson(hits, n)
-        rate = hits / n if n else float("nan")
-        about = {"annotator": name, "answers": int(mine.sum()), "judged": n, "right": hits, "accuracy": rate}
-        rows.append(about | {"low": low, "high": high, "by": by})
+    for i, name in enumerate(names.tolist()):
+        low, high = wilson(float(hits[i]), int(n[i]))
+        rate = float(hits[i] / n[i]) if n[i] else float("nan")
+        about = {"annotator": name, "answers": int(answers[i]), "judged": int(n[i]), "right": float(hits[i])}
+        how = "gold" if by_gold[i] else "consensus"
+        rows.append(about | {"accuracy": rate, "low": low, "high": high, "by": how})
     return pa.Table.from_pylist(rows, schema=QUALITY)
 
 
@@ -93,4 +95,5 @@ def wilson(right: float, n: int, z: float = 1.96) -> tuple[float, float]:
         return 0.0, 1.0
     p = right / n
     middle, reach = p + z * z / (2 * n), z * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
-    return (middle - reach) / (1 + z * z / n), (middle + reach) / (1 + z * z / n)
+    # at 0 and 1 rounding would lead a hair outside
+    return max(0.0, (middle - reach) / (1 + z * z / n)), min(1.0, (middle + reach) / (1 + z * z / n))

@@ -4,11 +4,12 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tilth.algebra import Metric, metric
 from tilth.changes import Field
-from tilth.labeling.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
+from tilth.labeling.agreement import cohen_kappas, fleiss_kappa, krippendorff_alpha
 from tilth.labeling.judging import coded, quality
 from tilth.signals.making import count, one_of, refined
 from tilth.state import State
@@ -34,11 +35,11 @@ def agreement(state: State, kind: str = "krippendorff") -> float:
     agreement("fleiss")
 
     `"krippendorff"`: any number of answers a record, numbers too. `"fleiss"`: records with the usual number of answers.
-    `"cohen"`: the mean over all pairs of annotators. NaN while no record has two answers. Krippendorff 2011; Fleiss
-    1971; Cohen 1960.
+    `"cohen"`: the mean over all pairs of annotators, weighted by how many records they share; where these are a few
+    only, it is too low. Of an annotator who answered a record twice the last answer counts. NaN while no record has
+    answers of two. Krippendorff 2011; Fleiss 1971; Cohen 1960.
     """
-    table = state.dataset.answers()
-    table = table.filter(pa.array(table["field"].to_numpy() == Field.NONE))
+    table, who = _last(state.dataset.answers())
     records, texts = table["record_id"].to_numpy(), table["label"].to_pylist()
     if not state.classes:
         said = np.array([np.nan if (v := json.loads(t)) is None else float(v) for t in texts], np.float64)
@@ -51,12 +52,19 @@ def agreement(state: State, kind: str = "krippendorff") -> float:
     if kind == "fleiss":
         told = codes >= 0
         return fleiss_kappa(np.bincount(at[told] * k + codes[told], minlength=len(ids) * k).reshape(len(ids), k))
-    who = np.unique(np.array(table["annotator"].to_pylist(), object).astype(str), return_inverse=True)[1]
-    said_by = np.full((int(who.max(initial=-1)) + 1, len(ids)), -1, np.int32)
-    said_by[who, at] = codes
-    pairs = [cohen_kappa(a, b) for i, a in enumerate(said_by) for b in said_by[i + 1 :]]
-    known = [p for p in pairs if not np.isnan(p)]
-    return float(np.mean(known)) if known else float("nan")
+    kappas, shared = cohen_kappas(records, who, codes)
+    known = ~np.isnan(kappas)
+    return float(np.average(kappas[known], weights=shared[known])) if known.any() else float("nan")
+
+
+def _last(table: pa.Table) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    """Return the last answer of each annotator to each record, gold ones and reviews left out, and who gave it."""
+    table = table.filter(pa.array(table["field"].to_numpy() == Field.NONE))
+    coded = table["annotator"].combine_chunks().dictionary_encode()
+    who = coded.indices.to_numpy().astype(np.int64)
+    record = np.unique(table["record_id"].to_numpy(), return_inverse=True)[1]
+    last = len(who) - 1 - np.unique((record * max(len(coded.dictionary), 1) + who)[::-1], return_index=True)[1]
+    return table.take(pa.array(last)), who[last]
 
 
 def _least(made: Metric) -> Metric:
