@@ -22,7 +22,7 @@ from tilth.errors import Busy, MissingExtra, Parked, RunFailed, TilthError
 from tilth.labeling.inbox import Inbox
 from tilth.runs.base import Run
 from tilth.runs.engines import database_of, project_of
-from tilth.runs.home import home_of, inbox_of, scope_of
+from tilth.runs.home import highest_run, home_of, inbox_of, scope_of
 from tilth.runs.jobs import Job, workflow_of
 from tilth.runs.journal import Journal
 from tilth.runs.lives import enter
@@ -188,9 +188,7 @@ class _Engine:
         for held in self._workers.held(project):
             if held["run"] == name if name else held["branch"] == branch:
                 raise Busy(f"worker {held['holder']} runs {held['run']} already; wait for it, or stop it")
-        # the dataset may have been run without this engine: its commits name those runs
-        known = [c.run.removeprefix("run-") for c in workflow.dataset.log()]
-        journal = Journal(self.database, project, above=max((int(n) for n in known if n.isdigit()), default=0))
+        journal = Journal(self.database, project, above=highest_run(workflow.dataset))
         try:
             return project, enter(journal, workflow, str(source or ""), name=name, adopt=adopt)["run"]
         finally:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from tilth.dataset import Dataset
 from tilth.runs.engines import database_of, project_of
 from tilth.runs.journal import Journal
 
-__all__ = ["home_of", "inbox_of", "is_held", "journal_of", "scope_of"]
+__all__ = ["highest_run", "home_of", "inbox_of", "is_held", "journal_of", "scope_of"]
 
 
 def home_of(dataset: Path) -> Path:
@@ -44,6 +45,15 @@ def journal_of(dataset: Path, engine: str | None = None) -> Journal:
     if engine is None:
         return Journal(home_of(dataset) / "journal.sqlite")
     return Journal(database_of(engine), project_of(dataset))
+
+
+def highest_run(dataset: Dataset) -> int:
+    """Return the highest number of a run that a dataset's commits speak of: its name must not come again.
+
+    The dataset may have been run with another journal; were a name to come again, its commits would count as done.
+    """
+    known = [c.run.removeprefix("run-") for c in dataset.log()]
+    return max((int(n) for n in known if n.isdigit()), default=0)
 
 
 def inbox_of(dataset: Path, engine: str | None = None) -> str | Path:

@@ -56,6 +56,7 @@ def enter(journal: Journal, workflow: Workflow, source: str, *, name: str | None
             starts = [s for s in journal.steps(run) if s["key"].endswith("/start")]
             if starts:
                 journal.finish(run, starts[-1]["key"], {**starts[-1]["result"], "spec": spec}, starts[-1]["seconds"])
+    journal.request(run, None)  # what was asked of a launch that is gone does not meet the next one
     journal.set_state(run, "running")
     return journal.run(run)
 

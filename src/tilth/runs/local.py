@@ -14,7 +14,7 @@ from tilth.dataset import Dataset
 from tilth.errors import Busy, Parked, RunFailed
 from tilth.loop import Outcome, loop
 from tilth.runs.base import Run
-from tilth.runs.home import home_of, inbox_of, journal_of
+from tilth.runs.home import highest_run, home_of, inbox_of
 from tilth.runs.journal import Journal
 from tilth.runs.lives import enter
 from tilth.runs.steps import Listener, Steps
@@ -47,7 +47,7 @@ def run(
     home = home_of(workflow.dataset.path)
     home.mkdir(parents=True, exist_ok=True)
     with _holding(home, workflow.dataset.name):
-        journal = journal_of(workflow.dataset.path)
+        journal = Journal(home / "journal.sqlite", above=highest_run(workflow.dataset))
         trainer: Trainer = Inline() if inline else Child(Path(source).resolve() if source else None)
         steps: Steps | None = None
         try:

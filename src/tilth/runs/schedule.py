@@ -38,20 +38,20 @@ def tick(workflow: Workflow, *, engine: str | None = None) -> Tick | None:
         last = ticks[-1] if ticks else {"at": runs[-1]["started"]}
         if workflow.every is not None and time.time() < last["at"] + seconds(workflow.every, what="every"):
             return None
-        found = _looked(workflow, journal, runs[-1]["run"])
+        found = _looked(workflow, journal, runs[-1]["run"], engine)
         number = len(journal.steps(TICKS))
         journal.finish(TICKS, f"tick/{number}", found, 0.0)
         return found
 
 
-def _looked(workflow: Workflow, journal: Journal, run: str) -> dict[str, Any]:
+def _looked(workflow: Workflow, journal: Journal, run: str, engine: str | None) -> dict[str, Any]:
     version = workflow.dataset.version
     found: dict[str, Any] = {"at": time.time(), "branch": workflow.dataset.branch_name, "version": version}
     if workflow.trigger is None:
         return found | {"holds": True, "why": f"every {spoken(workflow.every or '')}", "model": ""}
     done, outcome = journal.result(run, "outcome")
     model = outcome["model"] if done else None
-    state = workflow.state(version, model, Run(workflow.dataset, run).rounds)
+    state = workflow.state(version, model, Run(workflow.dataset, run, engine=engine).rounds)
     metrics = {repr(q): float(np.asarray(q.value(state))) for q in workflow.trigger.walk() if isinstance(q, Metric)}
     holds = workflow.trigger.holds(state)
     return found | {"holds": holds, "why": workflow.trigger.explain(state), "model": model or "", "metrics": metrics}
