@@ -139,8 +139,9 @@ class Inbox:
         """Return up to `n` tasks for this annotator alone for `ttl` seconds: first those that they hold already.
 
         They are tasks of open questions of the team (and of none) that want more votes than are given and leased, and
-        that this annotator has neither answered nor skipped; older questions first, then by rank. Those held already
-        are renewed. Empty where there are none, or where the annotator is suspended. `n`: 1 to 1,000.
+        that this annotator has neither answered nor skipped: older questions first, and of each the tasks that came
+        back (released, retracted, run out) since this annotator passed them, then the others by rank. Those held
+        already are renewed. Empty where there are none, or where the annotator is suspended. `n`: 1 to 1,000.
         """
         leasing.check_ttl(ttl)
         with writing(self._engine) as connection:
