@@ -4,6 +4,8 @@
 PYTHON ?= python3
 # Arguments for pytest, e.g. make test PYTEST_ARGS="-k store -x"
 PYTEST_ARGS ?=
+# At how many random moments `make crash` kills a run.
+N ?= 20
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
@@ -36,8 +38,8 @@ bench: .venv/.bench ## Measure the store, the selection of records, and the over
 docs: .venv/.installed ## Write docs/reference out of the docstrings
 	$(BIN)/python -m tools.reference
 
-crash: .venv/.installed ## Only the tests that kill processes and look at what is left
-	$(BIN)/python -m pytest -m crash $(PYTEST_ARGS)
+crash: .venv/.installed ## Only the tests that kill processes; make crash N=200 kills at so many random moments
+	TILTH_CRASHES=$(N) $(BIN)/python -m pytest -m crash $(PYTEST_ARGS)
 
 lock: .venv/.installed ## Choose all versions anew and write them to constraints.txt
 	$(BIN)/python -m tools.lock

@@ -77,6 +77,11 @@ def start(folder: Path, *flags: str) -> Run:
     return durable.run(made, engine=engine, inline="inline" in flags, source=__file__, listen=say)
 
 
-if __name__ == "__main__":
-    done = start(Path(sys.argv[1]), *sys.argv[2:])
+def main(folder: str, *flags: str) -> None:
+    """Run it, and print the digest at the end."""
+    done = start(Path(folder), *flags)
     say({"what": f"digest {done.dataset.digest()}"})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

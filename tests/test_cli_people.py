@@ -188,6 +188,26 @@ def test_a_detached_run_is_watched_and_cancelled_from_another_terminal(project: 
         watching.wait()
 
 
+@pytest.mark.slow
+def test_a_run_is_cancelled_in_the_middle_of_a_training(project: Path) -> None:
+    file = project / "workflow.py"
+    slow = "RandomForestClassifier(n_estimators=20_000)"
+    text = file.read_text().replace("LogisticRegression(max_iter=1000)", slow)
+    file.write_text(
+        text.replace("sklearn.linear_model import LogisticRegression", "sklearn.ensemble import RandomForestClassifier")
+    )
+    ok(tilth("cancel", project, "--yes"))  # the run that waits for people
+    command = [sys.executable, "-m", "tilth.cli", "run", str(file)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "training" in process.stderr.readline()
+        ok(tilth("cancel", project, "--yes"))
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert "run-2 was cancelled" in said
+    assert [r["state"] for r in document(tilth("list", project, "--json"))["runs"]] == ["cancelled", "cancelled"]
+
+
 def test_one_key_a_record_on_a_terminal(project: Path) -> None:
     """A real pseudo-terminal: no Enter is pressed, Backspace takes the last answer back."""
     handle, theirs = pty.openpty()

@@ -29,8 +29,8 @@ TRUE = from_column("truth")
 WAITING = 3
 
 
-def go(folder: Path, *, kill: str = "") -> tuple[int, str]:
-    return launch(people_program.main, str(folder), out=folder.parent / f"{folder.name}.out", kill=kill)
+def go(folder: Path, *, kill: str = "", engine: str = "") -> tuple[int, str]:
+    return launch(people_program.main, str(folder), engine, out=folder.parent / f"{folder.name}.out", kill=kill)
 
 
 def careless(task: Task) -> tuple[Verdict, Any]:
@@ -42,9 +42,9 @@ def careless(task: Task) -> tuple[Verdict, Any]:
     return (verdict, str((int(value) + 1) % 10)) if odd else (verdict, value)
 
 
-def people(folder: Path) -> int:
+def people(folder: Path, engine: str = "") -> int:
     """Answer whatever is open: two of the crowd (one careless, and late at first), an expert, a lead."""
-    where = inbox_of(folder)
+    where = inbox_of(folder, engine or None)
     if not Path(where).exists():
         return 0
     done = answer_open(where, "ann", TRUE, team="crowd")
@@ -57,18 +57,18 @@ def people(folder: Path) -> int:
     return done + sum(answer_open(where, name, says, team=team) for name, says, team in who)
 
 
-def to_the_end(folder: Path, *, kill: str = "") -> tuple[str, int]:
+def to_the_end(folder: Path, *, kill: str = "", engine: str = "") -> tuple[str, int]:
     """Launch and answer until it is done; return the digest, and how often it was killed."""
     kills = 0
     for _ in range(60):
-        code, out = go(folder, kill=kill)
+        code, out = go(folder, kill=kill, engine=engine)
         if code == 0:
             return out.split()[-1], kills
         if code == -signal.SIGKILL:
             kills, kill = kills + 1, ""
             continue
         assert code == WAITING, out
-        people(folder)
+        people(folder, engine)
     raise AssertionError("it neither ends nor moves")
 
 
@@ -83,7 +83,7 @@ def unkilled(start: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str
     shutil.copytree(start, folder)
     digest, _ = to_the_end(folder)
     steps = [s["key"] for s in Run(Dataset.open(folder)).steps if s["key"] != "outcome"]
-    return digest, decisions(folder), steps
+    return digest, decisions(Run(Dataset.open(folder))), steps
 
 
 def test_killed_in_every_step_of_asking_and_taking(
@@ -115,7 +115,7 @@ def test_killed_in_every_step_of_asking_and_taking(
     if code != 0:
         out, _ = to_the_end(folder)
     assert out.split()[-1] == digest
-    assert decisions(folder) == decided
+    assert decisions(Run(Dataset.open(folder))) == decided
     assert len(reached) >= 2 * len(about_people), set(points) - set(reached)
     assert {"claimed r0/ask", "asked r0/ask", "claimed r1/late"} <= set(reached)
     with Inbox(inbox_of(folder)) as inbox:
@@ -193,6 +193,18 @@ def test_a_full_disk_parks_the_run_which_goes_on_when_there_is_room(small_disk: 
     done = run(workflow, inline=True, wait=False)
     assert done.state == "done"
     assert dataset.view.labels_spent == 50
+
+
+@pytest.mark.parametrize("kill", ["asked r0/ask", "claimed r0/check/first", "inside r0/weed/take", "drained last"])
+def test_the_durable_engine_sits_the_same_exam(
+    kill: str, start: Path, unkilled: tuple[str, dict[str, Any], list[str]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "killed"
+    shutil.copytree(start, folder)
+    engine = f"sqlite:///{folder.with_suffix('.engine')}"
+    digest, kills = to_the_end(folder, kill=kill, engine=engine)
+    assert (digest, kills) == (unkilled[0], 1)
+    assert decisions(Run(Dataset.open(folder), engine=engine)) == unkilled[1]
 
 
 def test_no_answer_is_lost_or_doubled_over_all_the_kills(

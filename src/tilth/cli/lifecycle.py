@@ -1,6 +1,5 @@
 """The commands on runs (list, watch, pause, resume, cancel, fork, delete, worker) and on people (label, retry)."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,14 +7,11 @@ import typer
 
 from tilth.cli.options import Engine, Json, ProjectPath, RunName, Traceback, WorkflowName, app
 
-__all__ = ["Form"]
+__all__: list[str] = []
 
-
-class Form(StrEnum):
-    """How exported tasks are written."""
-
-    JSONL = "jsonl"
-    CSV = "csv"
+PanelName = Annotated[
+    str | None, typer.Option("--panel", metavar="NAME", help="Only a panel: whether its tasks are given out.")
+]
 
 
 @app.command("list")
@@ -40,18 +36,23 @@ def watch(
 
 @app.command()
 def pause(
-    project: ProjectPath = Path(), which: RunName = None, engine: Engine = None, _traceback: Traceback = False
+    project: ProjectPath = Path(),
+    which: RunName = None,
+    panel: PanelName = None,
+    engine: Engine = None,
+    _traceback: Traceback = False,
 ) -> None:
     """Let a run stop after the step that is under way; `tilth resume` goes on."""
     from tilth.cli.lives import pause as go
 
-    go(project, which, engine=engine)
+    go(project, which, panel=panel, engine=engine)
 
 
 @app.command()
 def resume(
     project: ProjectPath = Path(),
     which: RunName = None,
+    panel: PanelName = None,
     name: WorkflowName = None,
     adopt: Annotated[bool, typer.Option("--adopt", help="Go on with an edited workflow from the next round.")] = False,
     no_wait: Annotated[
@@ -64,8 +65,12 @@ def resume(
 ) -> None:
     """Go on with a run that was paused, stopped, or failed; the same as `tilth run` on its file."""
     from tilth.cli.lives import resume as go
+    from tilth.cli.lives import resume_panel
     from tilth.cli.running import Wish
 
+    if panel is not None:
+        resume_panel(project, panel, engine=engine)
+        return
     wish = Wish(name=name, run=which, adopt=adopt, inline=False, wait=not no_wait, engine=engine, json=json)
     go(project, wish, detach=detach)
 

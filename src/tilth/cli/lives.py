@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from tilth.cli.running import run as go
 from tilth.cli.terminal import interactive, note, say, table
 from tilth.cli.words import as_json, clean, count, duration
 from tilth.dataset import Dataset
-from tilth.errors import NotFound, UsageError
+from tilth.errors import NotFound, UsageError, did_you_mean
+from tilth.labeling.inbox import Inbox
 from tilth.runs import Run, lives
+from tilth.runs.home import inbox_of
 
-__all__ = ["cancel", "delete", "fork", "list_runs", "pause", "resume", "watch", "work"]
+__all__ = ["cancel", "delete", "fork", "list_runs", "pause", "resume", "resume_panel", "watch", "work"]
 
 _EVERY = 0.5
 
@@ -74,9 +77,34 @@ def watch(project: Path, which: str | None, *, engine: str | None) -> None:
         time.sleep(_EVERY)
 
 
-def pause(project: Path, which: str | None, *, engine: str | None) -> None:
-    """Pause a run."""
+def pause(project: Path, which: str | None, *, panel: str | None, engine: str | None) -> None:
+    """Pause a run, or only what a panel asks: no task of it is given out until that is resumed."""
+    if panel is not None:
+        with _inbox(open_dataset(project), panel, engine) as inbox:
+            inbox.pause_panel(panel)
+        say(clean(f"panel {panel} gives out no tasks; it goes on by tilth resume {project} --panel {panel}"))
+        return
     say(f"{lives.pause(open_dataset(project), which, engine=engine)}. Go on: tilth resume {project}")
+
+
+def resume_panel(project: Path, panel: str, *, engine: str | None) -> None:
+    """Give out a panel's tasks again."""
+    with _inbox(open_dataset(project), panel, engine) as inbox:
+        inbox.resume_panel(panel)
+    say(clean(f"panel {panel} gives out tasks again"))
+
+
+@contextmanager
+def _inbox(dataset: Dataset, panel: str, engine: str | None) -> Generator[Inbox]:
+    """Yield the inbox of a project in which a panel has asked; NotFound names the panels that have."""
+    where = inbox_of(dataset.path, engine)
+    if engine is None and not Path(where).exists():
+        raise NotFound(f"no panel {panel!r}: no run of {dataset.name} has asked people yet")
+    with Inbox(where) as inbox:
+        known = {q.panel: None for q in inbox.questions() if q.panel}
+        if panel not in known:
+            raise NotFound(f"no panel {panel!r} has asked anybody. {did_you_mean(panel, known)}")
+        yield inbox
 
 
 def resume(project: Path, wish: Wish, *, detach: bool) -> None:
