@@ -325,7 +325,9 @@ def _csv(path: Path) -> Iterator[_Line]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")  # spreadsheets write a mark at the beginning
+        # spreadsheets write a mark at the beginning; newline="": a carriage return in a cell ends no line
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return file.read()
     except UnicodeDecodeError as why:
         raise DataError(f"{path} is not UTF-8 ({why}); save it as UTF-8") from why
 
