@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["launch"]
+from tilth.functions import load_file
+
+__all__ = ["as_program", "launch"]
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.people_program", "tests.crash_program"])
@@ -31,6 +33,11 @@ def launch(call: Callable[..., Any], *args: Any, out: Path, kill: str = "") -> t
     code = process.exitcode
     process.close()
     return code, out.read_text()
+
+
+def as_program(file: str, *args: str) -> None:
+    """Call `main` of a file as if the file had been started: its own functions are known by the file's name."""
+    load_file(Path(file)).main(*args)
 
 
 def _go(call: Callable[..., Any], args: tuple[Any, ...], out: str, kill: str) -> None:

@@ -48,7 +48,8 @@ class Exam:
         """Run it in a process forked from one that has imported everything: its exit code, and what it said."""
         engine = [f"engine={self.at(folder)}"] if self.at(folder) else []
         out = folder.with_suffix(".out")
-        return launching.launch(crash_program.main, str(folder), "inline", *self.flags, *engine, out=out, kill=kill)
+        flags = ("inline", *self.flags, *engine)
+        return launching.launch(launching.as_program, str(PROGRAM), str(folder), *flags, out=out, kill=kill)
 
     def decisions(self, folder: Path) -> dict[str, Any]:
         return decisions(Run(Dataset.open(folder), engine=self.at(folder)))
