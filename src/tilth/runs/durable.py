@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
 from tilth.asking import due
@@ -27,6 +26,7 @@ from tilth.runs.jobs import Job, workflow_of
 from tilth.runs.journal import Journal
 from tilth.runs.lives import enter
 from tilth.runs.local import drive
+from tilth.runs.pool import open_pool, shut_pool
 from tilth.runs.steps import Listener, Steps
 from tilth.runs.trainer import Child, Inline, Trainer
 from tilth.runs.workers import LEASE, Workers
@@ -163,8 +163,8 @@ class _Engine:
             stack.callback(self._workers.close)
             self.worker = self._workers.join()
             stack.callback(self._leave)
-            own, opened = _pool(self.database)
-            stack.callback(_shut, own, opened)
+            own, opened = open_pool(self.database)
+            stack.callback(shut_pool, own, opened)
             _here.append(self)
             stack.callback(_here.clear)
             stack.callback(DBOS.destroy)
@@ -374,36 +374,3 @@ def _launch(own: Engine, worker: str, *, takes: bool) -> None:
     DBOS.listen_queues([_NAME] if takes else [])
     DBOS.launch()
     DBOS.register_queue(_NAME, worker_concurrency=1, polling_interval_sec=0.5, on_conflict="always_update")
-
-
-def _pool(database: str | Path) -> tuple[Engine, list[Any]]:
-    """Return the connections that DBOS works with, and a list of all that are opened."""
-    opened: list[Any] = []
-    if isinstance(database, str):
-        url = make_url(database).set(drivername="postgresql+psycopg")
-        engine = create_engine(url, pool_size=5, max_overflow=5, pool_pre_ping=True)
-
-        @event.listens_for(engine, "connect")
-        def note(connection: Any, _: Any) -> None:  # pyright: ignore[reportUnusedFunction]  (SQLAlchemy calls it)
-            opened.append(connection)
-
-        return engine, opened
-    engine = create_engine(f"sqlite+pysqlite:///{database}", connect_args={"timeout": 30.0})
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _: Any) -> None:  # pyright: ignore[reportUnusedFunction]  (SQLAlchemy calls it)
-        # DBOS' own settings cost ten times as much a write: its file is in rollback mode, forced at each commit
-        connection.isolation_level = "IMMEDIATE"
-        connection.execute("pragma journal_mode=WAL")
-        connection.execute("pragma synchronous=NORMAL")
-        connection.execute("pragma foreign_keys=ON")
-
-    return engine, opened
-
-
-def _shut(engine: Engine, opened: list[Any]) -> None:
-    """Close the connections, those too that a thread of DBOS held when it was told to end."""
-    engine.dispose()
-    for connection in opened:
-        with contextlib.suppress(Exception):
-            connection.close()
