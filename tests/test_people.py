@@ -21,6 +21,7 @@ from tilth import (
     disagrees_with_model,
     edit,
     labeled,
+    labels_spent,
     margin,
     records,
     relabel,
@@ -320,6 +321,14 @@ def test_two_rules_share_a_panel_and_its_budget(dataset: Dataset) -> None:
     done = run(flow(dataset, until=rounds() >= 3, **rules), inline=True)
     assert dataset.view.labels_spent == 25
     assert "the budget of 'panel' is spent" in done.rounds[1].rules["fix"]["why"]
+
+
+def test_a_run_ends_when_the_budget_of_its_panel_is_spent_though_its_goal_is_not_reached(dataset: Dataset) -> None:
+    panel = Panel(Oracle("truth"), votes=3, budget=25)  # 24 answers are paid for, a 25th would be a third of a record
+    ask = Rule(select=unlabeled.top(10, by=margin()), do=annotate(by=panel))
+    done = run(flow(dataset, until=labels_spent() >= 25, ask=ask), inline=True)
+    assert done.why == "no rule has anything left to change"
+    assert dataset.view.labels_spent == 24
 
 
 def test_annotators_who_answer_at_once_take_turns(dataset: Dataset) -> None:

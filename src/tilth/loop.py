@@ -186,6 +186,8 @@ async def _apply(
         else:
             done = await ask(ctx, Sitting(workflow, key, by, load, version, about), plan)
         out["answers"] = done["n"]
+        if done["n"] == 0 and done["version"] == version:
+            out["n"] = 0  # nobody could be asked: that is no progress, and must not keep the run going
         out |= {k: done[k] for k in ("waited", "stages", "refused", "why") if k in done}
     else:
         done = await ctx.step(

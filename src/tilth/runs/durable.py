@@ -123,10 +123,11 @@ class _Durable(Steps):
 
     async def heed(self) -> None:
         """Watch for what is asked of the run; a database that is away for a while does not end that."""
-        while True:
-            with contextlib.suppress(OperationalError):
+        while not self._over.is_set():
+            try:
                 await super().heed()
-            await asyncio.sleep(1.0)
+            except OperationalError:
+                await asyncio.sleep(1.0)
 
     def lose(self, release: Callable[[], None]) -> None:
         """Let go of the run at once: end its training, begin no other step; then `release` is called."""

@@ -89,9 +89,8 @@ async def drive(journal: Journal, steps: Steps, workflow: Workflow) -> None:
             raise RunFailed(f"{parked}. Mend it and run again: it goes on at this step") from parked.__cause__
         raise
     finally:
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
+        steps.rest()
+        await watch
     journal.finish(name, "outcome", _outcome(outcome), 0.0)
     journal.set_state(name, "done", outcome.why)
 

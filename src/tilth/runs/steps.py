@@ -1,6 +1,7 @@
 """`Steps`: what every engine gives to the loop; finished steps are remembered, failing ones tried again and parked."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -59,6 +60,7 @@ class Steps:
         self._wait = wait
         self._asked: str | None = None
         self._known: dict[str, Any] | None = None
+        self._over = asyncio.Event()
         self._specs = {given.spec_hash(): given}
 
     # -- what the loop calls ---------------------------------------------------------------------------------------
@@ -118,12 +120,17 @@ class Steps:
         return result
 
     async def heed(self) -> None:
-        """Watch for what is asked of the run (pause, cancel); a cancel ends a training at once."""
-        while True:
+        """Watch for what is asked of the run (pause, cancel) until `rest`; a cancel ends a training at once."""
+        while not self._over.is_set():
             self._asked = await asyncio.to_thread(self._journal.requested, self.run) or self._asked
             if self._asked == "cancel":
                 self._trainer.stop()
-            await asyncio.sleep(_HEED)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), _HEED)
+
+    def rest(self) -> None:
+        """Let `heed` end when its look is over: a look that was cut off would hold its connection for ever."""
+        self._over.set()
 
     def close(self) -> None:
         """Let go of the inbox and the training process."""
