@@ -97,6 +97,7 @@ def steps(n: int, url: str | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         db = sqlite3.connect(f"{folder}/bare.sqlite", isolation_level=None)
         db.execute("pragma journal_mode=WAL")
+        db.execute("pragma synchronous=NORMAL")
         db.execute("create table steps (key text primary key, result text)")
         floor = timed(lambda: db.execute("insert or replace into steps values ('k', '{}')"), repeats=500)
         print(f"  {'bare SQLite journal (floor)':34} {1e3 * floor.median:6.2f} ms a step")
@@ -193,7 +194,7 @@ rules = {f"r{i}": Rule(when=rounds() < 0, select=records.sample(1), do=remove())
 def heard(event):
     if event["what"] == "step":
         print(event["key"], time.time(), flush=True)
-run(flow(Dataset.open(sys.argv[1]), rules), listen=heard, source=sys.argv[2])
+run(flow(Dataset.open(sys.argv[1]), rules), listen=heard)
 """
 
 
@@ -203,7 +204,7 @@ def killed() -> None:
         small(Path(folder) / "d")
         program = Path(folder) / "program.py"
         program.write_text(PROGRAM)
-        command = [sys.executable, str(program), f"{folder}/d", str(program)]
+        command = [sys.executable, str(program), f"{folder}/d"]
         env = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         first = subprocess.run(
             command, capture_output=True, text=True, check=False, env=env | {"TILTH_KILL": "after r0/r1/propose"}
