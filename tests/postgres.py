@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -99,7 +99,8 @@ def _answers(server: subprocess.Popen[bytes], address: str) -> bool:
         try:
             psycopg.connect(f"{address}/postgres", connect_timeout=5).close()
         except psycopg.OperationalError:
-            time.sleep(0.02)
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(0.02)  # it has ended, or it is not ready yet
         else:
             return server.poll() is None  # else somebody else's server answered at that port
     return False

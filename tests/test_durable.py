@@ -27,6 +27,9 @@ from tilth.testing.people import answer_open, from_column
 
 pytestmark = pytest.mark.slow
 
+# several processes at a time: each with a thread a core would be slower than one
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 PROGRAM = """
 import os
 import sys
@@ -79,12 +82,6 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 on_both = pytest.mark.parametrize("engine", ["sqlite", "postgres"], indirect=True)
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several processes at a time: each with a thread a core would be slower than one."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,3 @@
-import importlib
 import json
 import os
 import subprocess
@@ -28,6 +27,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.svm import LinearSVC
 
 from tilth.errors import UsageError
+from tilth.functions import load_file
 from tilth.integrations.inputs import inputs
 from tilth.integrations.probe import Probe
 from tilth.integrations.sklearn import SklearnModel
@@ -238,10 +238,9 @@ def test_every_kind_of_parameter_survives_json() -> None:
     assert again.spec["versions"]["sklearn"]
 
 
-def test_the_source_of_a_function_is_part_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
+def test_the_source_of_a_function_is_part_of_the_model(tmp_path: Path) -> None:
     (tmp_path / "cleaning_of_a_test.py").write_text("def clean(x):\n    return x\n")
-    clean = importlib.import_module("cleaning_of_a_test").clean
+    clean = load_file(tmp_path / "cleaning_of_a_test.py").clean
     spec = json.loads(json.dumps(SklearnModel(make_pipeline(FunctionTransformer(clean), Ridge())).spec))
     assert SklearnModel.from_spec(spec).spec == spec
     spec["estimator"]["params"]["steps"][0]["tuple"][1]["params"]["func"]["source"] = "another"

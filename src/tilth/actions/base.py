@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Concatenate, ParamSpec
@@ -20,7 +21,7 @@ __all__ = ["Action", "Custom", "action"]
 P = ParamSpec("P")
 
 
-class Action(Value):
+class Action(Value, ABC):
     """What to do with chosen records: (Chosen, State) -> Changes or a Question."""
 
     asks: ClassVar[bool] = False
@@ -31,9 +32,9 @@ class Action(Value):
         """Whether people may have to answer, in their own time."""
         return False
 
+    @abstractmethod
     def propose(self, chosen: Chosen, state: State) -> Changes | Question:
         """Return what it would change, without changing anything."""
-        raise NotImplementedError(type(self).__name__)  # pragma: no cover  (abstract)
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,5 +1,6 @@
 """Quantities, arithmetic on them, comparisons, and the logic of conditions."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ __all__ = ["Arithmetic", "Array", "Comparison", "Condition", "Logic", "Quantity"
 Array = npt.NDArray[Any]
 
 
-class Quantity(Value):
+class Quantity(Value, ABC):
     """A number per record, or one number; + - * / make others, < <= > >= make conditions."""
 
     def value(self, state: State) -> Array | float:
@@ -28,9 +29,9 @@ class Quantity(Value):
             state.memo[text] = self.compute(state)
         return state.memo[text]
 
+    @abstractmethod
     def compute(self, state: State) -> Array | float:
         """Compute it anew."""
-        raise NotImplementedError(type(self).__name__)  # pragma: no cover  (abstract)
 
     @property
     def per_record(self) -> bool:
@@ -124,16 +125,16 @@ def _bracketed(side: Any) -> str:
     return f"({side!r})" if isinstance(side, (Arithmetic, Comparison, Logic)) else show(side)
 
 
-class Condition(Value):
+class Condition(Value, ABC):
     """Yes or no, per record or for the whole state; & | ~ combine."""
 
+    @abstractmethod
     def decide(self, state: State) -> tuple[Any, Any]:
         """Return (yes, known): bool, or bool[n]; neither what rests on NaN nor its negation holds."""
-        raise NotImplementedError(type(self).__name__)  # pragma: no cover  (abstract)
 
+    @abstractmethod
     def explain(self, state: State) -> str:
         """Return it with the numbers filled in, such as `recall("cat") = 0.82 < 0.9`."""
-        raise NotImplementedError(type(self).__name__)  # pragma: no cover  (abstract)
 
     def holds(self, state: State) -> bool:
         """Whether it holds for the whole state."""

@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -15,7 +16,7 @@ from tilth.workflow import Workflow
 __all__ = ["Live", "Plain", "Watching"]
 
 
-class Watching:
+class Watching(ABC):
     """Listens to a run and shows each round once; how, its two kinds say."""
 
     def __init__(self, workflow: Workflow, opening: str = "") -> None:
@@ -62,13 +63,13 @@ class Watching:
             self.show(self.row)
             self.row = None
 
+    @abstractmethod
     def show(self, row: Row) -> None:
         """Show a round for good."""
-        raise NotImplementedError(type(self).__name__)  # pragma: no cover  (abstract)
 
+    @abstractmethod
     def step(self) -> None:
         """Show what is being done now."""
-        raise NotImplementedError(type(self).__name__)  # pragma: no cover  (abstract)
 
     def remark(self, text: str) -> None:
         """Say something beside the rounds."""

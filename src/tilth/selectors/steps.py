@@ -1,5 +1,6 @@
 """The steps of a selector: each takes the records chosen so far and returns fewer, or the same in an order."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,12 +20,12 @@ __all__ = ["Diverse", "Per", "Sample", "Step", "Top", "Where"]
 Ids = npt.NDArray[np.int64]
 
 
-class Step(Value):
+class Step(Value, ABC):
     """One step of a selector."""
 
+    @abstractmethod
     def apply(self, picked: Picked, state: State, text: str) -> Picked:
         """Return what is left of the records; `text` is the selector up to this step, as it was written."""
-        raise NotImplementedError(type(self).__name__)  # pragma: no cover  (abstract)
 
 
 @dataclass(frozen=True, repr=False)
