@@ -227,7 +227,7 @@ class Changes:
             path = folder / f"{name}.arrow"
             if not path.exists():
                 return None
-            with pa.OSFile(str(path), "rb") as file:
+            with pa.memory_map(str(path)) as file:
                 return pa.ipc.open_file(file).read_all()
 
         found = read("events")

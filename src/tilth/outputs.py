@@ -35,6 +35,7 @@ class Outputs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ref = folder.name
+        self._opened: dict[str, Any] = {}
 
     @cached_property
     def ids(self) -> npt.NDArray[np.int64]:
@@ -86,4 +87,7 @@ class Outputs:
         return Outputs(folder)
 
     def _load(self, kind: str) -> Any:
-        return np.load(self.folder / f"{kind}.npy", mmap_mode="r", allow_pickle=False)
+        """Return an array as a memory map; what is written once never changes, so it is opened once."""
+        if kind not in self._opened:
+            self._opened[kind] = np.load(self.folder / f"{kind}.npy", mmap_mode="r", allow_pickle=False)
+        return self._opened[kind]

@@ -4,6 +4,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from tilth.algebra import Condition, Quantity, Value, from_json, to_json
@@ -151,7 +153,7 @@ class Workflow:
 
     def state(self, version: int, model: str | None, rounds: Iterable[Round] = ()) -> State:
         """Return the state of the dataset at a version with a trained model's outputs."""
-        outputs = Outputs(self.dataset.path / "outputs" / model) if model else None
+        outputs = _outputs(self.dataset.path / "outputs" / model) if model else None
         return State(self.dataset.at(version), outputs, tuple(rounds), self.seed)
 
     def __repr__(self) -> str:
@@ -175,6 +177,20 @@ class Workflow:
             ["until", repr(self.until)],
         ]
         return table(f"Workflow on {self.dataset!r}", ["part", "value"], rows)
+
+
+def _outputs(folder: Path) -> Outputs:
+    try:
+        made = folder.stat()
+    except FileNotFoundError:
+        return Outputs(folder)  # says what is missing when it is asked
+    return _kept(folder, made.st_ino, (folder / "ids.npy").stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _kept(folder: Path, *_made: int) -> Outputs:
+    # One round looks at the same few models a dozen times, and to open an array costs 0.3 ms.
+    return Outputs(folder)
 
 
 def _drawn(name: str, rule: Rule) -> list[list[str]]:
