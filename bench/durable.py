@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -153,9 +154,11 @@ def waiting(n: int, url: str) -> None:
     ask = {"ask": Rule(select=unlabeled.sample(3), do=annotate(by=Team("crowd")))}
     with tempfile.TemporaryDirectory() as folder:
         idle = _served(url)
+        first = small(Path(folder) / "dataset")
         with _Engine(url) as on:
             for i in range(n):
-                workflow = flow(small(Path(folder) / f"p{i}" / "dataset"), ask)
+                there = shutil.copytree(first.path, Path(folder) / f"p{i}" / "dataset")
+                workflow = flow(Dataset.open(there, durability="process"), ask)
                 job = Job(workflow, None, None, inline=True, wait_for_people=False)
                 on.start(*on.enter(workflow, None, name=None, adopt=False), job)
                 job.wait()
@@ -239,28 +242,50 @@ def one_annotator(where: str, name: str, n: int) -> None:
                 left -= 1
 
 
+def served(where: str, n: int) -> None:
+    """Let eight annotators answer through one inbox, as a page that serves them does."""
+
+    def work(name: str) -> None:
+        left = n
+        while left:
+            for task in inbox.lease(name, min(16, left), team="crowd"):
+                inbox.answer(name, [Given(task.id, "answer", str(task.record % 10))])
+                left -= 1
+
+    with Inbox(where) as inbox, ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [f"a{i}" for i in range(8)]))
+
+
 def people(n: int, url: str | None) -> None:
-    """Let eight annotators, each a process, answer one record after the other, each answer durable."""
+    """Let eight annotators answer record after record, each answer durable: served together, or a process each."""
+    context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
-        for title, where in (("SQLite", f"{folder}/inbox.sqlite"), *((("Postgres", url),) if url else ())):
+        places = (("SQLite", f"{folder}/inbox.sqlite"), *((("Postgres", url),) if url else ()))
+        for title, where, together in [(t, w, together) for t, w in places for together in (True, False)]:
+            asked = f"people {title} {together}"
             with Inbox(where) as inbox:
-                publish(inbox, f"people {title}", 8 * n)
-            context = multiprocessing.get_context("spawn")
-            annotators = [context.Process(target=one_annotator, args=(where, f"a{i}", n)) for i in range(8)]
+                publish(inbox, asked, 8 * n)
+            if together:
+                annotators = [context.Process(target=served, args=(where, n))]
+            else:
+                annotators = [context.Process(target=one_annotator, args=(where, f"a{i}", n)) for i in range(8)]
             with Inbox(where) as inbox:
                 began = None
                 for process in annotators:
                     process.start()
                 while any(p.is_alive() for p in annotators):
-                    if began is None and inbox.progress(f"people {title}").answers:
+                    if began is None and inbox.progress(asked).answers:
                         began = time.perf_counter()
                     time.sleep(0.01)
                 took = time.perf_counter() - (began or time.perf_counter())
-                found = inbox.claim(f"people {title}", "once")
+                found = inbox.claim(asked, "once")
             keys = set(zip(found.records.tolist(), found.annotators, strict=True))
             assert len(found.records) == len(keys) == 8 * n, "answers were lost or doubled"
             rate = 8 * n / took
-            print(f"  8 annotators, {title:9} {rate:8,.0f} durable answers/s; {8 * n:,} answers, none lost or doubled")
+            how = "one server" if together else "a process each"
+            print(
+                f"  8 annotators, {title:8}, {how:14} {rate:7,.0f} durable answers/s; {8 * n:,}, none lost or doubled"
+            )
 
 
 def drain(n: int) -> None:

@@ -6,8 +6,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ import pytest
 
 from tilth.errors import Damaged, NotFound, UsageError
 from tilth.labeling.inbox import Given, Inbox, Posted, Receipt, Task, Tasks
+from tilth.labeling.inbox.answering import Checked
+from tilth.labeling.inbox.sharing import Shared
 
 ASKED = Posted(
     id="run-1/r0/ask", kind="label", team="friends", dataset="/data/pets", branch="main", version=3, run="run-1",
@@ -493,15 +496,16 @@ def test_what_is_known_of_annotators(inbox: Inbox) -> None:
 # ------------------------------------------------------------------------
 
 
-def test_eight_annotators_at_once_neither_lose_nor_double_nor_exceed(where: str) -> None:
+@pytest.mark.parametrize("shared", [True, False], ids=["one inbox", "an inbox each"])
+def test_eight_annotators_at_once_neither_lose_nor_double_nor_exceed(where: str, shared: bool) -> None:
     n, votes = 200, 3
-    with Inbox(where) as inbox:
-        inbox.publish(asked(votes=votes), tasks(n))
+    served = Inbox(where)
+    served.publish(asked(votes=votes), tasks(n))
     start = threading.Barrier(8)
     kept: list[tuple[str, int]] = []
 
     def work(name: str) -> None:
-        with Inbox(where) as mine:
+        with nullcontext(served) if shared else Inbox(where) as mine:
             start.wait()
             while found := mine.lease(name, 7, team="friends"):
                 receipts = mine.answer(name, said(found))
@@ -510,12 +514,48 @@ def test_eight_annotators_at_once_neither_lose_nor_double_nor_exceed(where: str)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, [f"annotator-{i}" for i in range(8)]))
-    with Inbox(where) as inbox:
+    with served as inbox:
         now = inbox.progress(ASKED.id)
         taken = inbox.claim(ASKED.id, "p")
     assert (now.answers, now.complete, now.leased) == (n * votes, n, 0)
     assert sorted(zip(taken.annotators, taken.records.tolist(), strict=True)) == sorted(kept)
     assert np.bincount(taken.records - 100).tolist() == [votes] * n
+
+
+def test_answers_that_share_a_commit_share_no_error() -> None:
+    together = threading.Barrier(2)
+    written: list[list[int]] = []
+
+    def write(given: Sequence[Checked]) -> list[Receipt]:
+        tasks = [g.task for _, g, _ in given]
+        if tasks == [0]:
+            together.wait()  # the first writes until the others have come
+            together.wait()
+        if 3 in tasks:
+            raise NotFound(f"no task 3 among {tasks}")
+        written.append(tasks)
+        return [Receipt(task, "kept") for task in tasks]
+
+    shared = Shared(write)
+
+    def give(task: int) -> list[Receipt]:
+        return shared([("ann", Given(task, "answer", "cat"), '"cat"')])
+
+    with ThreadPoolExecutor(6) as pool:
+        first = pool.submit(give, 0)
+        together.wait()
+        others = [pool.submit(give, task) for task in range(1, 6)]
+        while shared.waiting < 5:
+            pass
+        together.wait()
+        assert [r.task for r in first.result()] == [0]
+        for task, other in enumerate(others, 1):
+            if task == 3:
+                with pytest.raises(NotFound, match=r"no task 3 among \[3\]"):
+                    other.result()
+            else:
+                assert [r.task for r in other.result()] == [task]
+    assert sorted(written) == [[0], [1], [2], [4], [5]]
 
 
 _PROGRAM = """

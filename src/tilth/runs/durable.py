@@ -110,16 +110,15 @@ class _Durable(Steps):
 
     async def once(self, key: str, work: Callable[[], Awaitable[Any]]) -> Any:
         """Await `work()` as a step of DBOS, unless the journal has its result."""
-        done, result = self._journal.result(self.run, key)
-        if done:
-            return result
+        if key in self.known:
+            return self.known[key]
 
         async def memo() -> None:
             # only `Parked` leaves it: an exception would be recorded by DBOS as the step's result
             await super(_Durable, self).once(key, work)
 
         await DBOS.run_step_async({"name": key}, memo)
-        return self._journal.result(self.run, key)[1]
+        return self.known[key]
 
     async def heed(self) -> None:
         """Watch for what is asked of the run; a database that is away for a while does not end that."""

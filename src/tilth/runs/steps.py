@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,6 @@ class Steps:
         self._opened: Inbox | None = None
         self._wait = wait
         self._asked: str | None = None
-        self._known: dict[str, Any] | None = None
         self._over = asyncio.Event()
         self._specs = {given.spec_hash(): given}
 
@@ -104,10 +104,8 @@ class Steps:
 
     async def once(self, key: str, work: Callable[[], Any]) -> Any:
         """Await `work()` unless the journal has its result; write its result down."""
-        if self._known is None:  # nobody else writes the steps of a run while it is held: they are read once
-            self._known = {s["key"]: s["result"] for s in self._journal.steps(self.run)}
-        if key in self._known:
-            return self._known[key]
+        if key in self.known:
+            return self.known[key]
         self._heed()
         reach(f"before {key}")
         self.tell({"what": "step", "key": key})
@@ -115,9 +113,14 @@ class Steps:
         result = await work()
         reach(f"inside {key}")
         self._journal.finish(self.run, key, result, time.perf_counter() - began)
-        self._known[key] = result
+        self.known[key] = result
         reach(f"after {key}")
         return result
+
+    @cached_property
+    def known(self) -> dict[str, Any]:
+        """The results of the steps that have finished; read once, for nobody else writes them while the run is held."""
+        return {s["key"]: s["result"] for s in self._journal.steps(self.run)}
 
     async def heed(self) -> None:
         """Watch for what is asked of the run (pause, cancel) until `rest`; a cancel ends a training at once."""

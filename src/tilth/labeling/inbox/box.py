@@ -3,7 +3,6 @@
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from sqlalchemy import Connection, delete, func, select, text, update
 
 from tilth.errors import NotFound, UsageError
 from tilth.labeling.inbox import answering, claiming, leasing, listing, publishing
+from tilth.labeling.inbox.sharing import Shared
 from tilth.labeling.inbox.tables import annotators, answers, open_tables, paused, questions, upsert
 from tilth.labeling.inbox.words import Drained, Given, Member, Posted, Progress, Receipt, Task, Tasks, check_name
 from tilth.sql import reading, writing
@@ -23,6 +23,10 @@ _RECENT = 100
 
 class _Undo(Exception):
     """Rolls a transaction back."""
+
+    def __init__(self, receipts: list[Receipt]) -> None:
+        super().__init__("refused")
+        self.receipts = receipts
 
 
 class Inbox:
@@ -42,13 +46,15 @@ class Inbox:
     [7] ['"dog"'] ['ann']
 
     `where`: a file, or postgresql://user@host/database. What a method has written when it returns survives a power cut.
-    Any number of processes use one inbox at once. Leases go by the database's clock (Postgres) or this machine's
-    (SQLite), or by `clock`, a function that returns unix time; the order of answers goes by no clock.
+    Any number of processes and threads use one inbox at once; threads that answer at the same moment share a commit.
+    Leases go by the database's clock (Postgres) or this machine's (SQLite), or by `clock`, a function that returns unix
+    time; the order of answers goes by no clock.
     """
 
     def __init__(self, where: str | Path, *, clock: Callable[[], float] | None = None) -> None:
         self._engine = open_tables(where)
         self._clock = clock
+        self._shared = Shared(self._written)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -181,11 +187,18 @@ class Inbox:
         if len(fine) < len(found):
             why = next(c for c in found if isinstance(c, str))
             raise NotFound(why) if why.startswith("the inbox has no") else UsageError(why)
-        receipts: list[Receipt] = []
-        with suppress(_Undo), writing(self._engine) as connection:
-            receipts = answering.answer(connection, fine, self._now(connection))
+        if not whole:
+            return self._shared(fine)
+        try:
+            return self._written(fine, whole=True)
+        except _Undo as undone:
+            return undone.receipts
+
+    def _written(self, given: Sequence[answering.Checked], *, whole: bool = False) -> list[Receipt]:
+        with writing(self._engine) as connection:
+            receipts = answering.answer(connection, given, self._now(connection))
             if whole and not all(r.kept for r in receipts):
-                raise _Undo
+                raise _Undo(receipts)
         return receipts
 
     def checked(self, given: Sequence[tuple[str, Given]]) -> list[answering.Checked | str]:
