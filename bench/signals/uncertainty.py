@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bench.machine import Times, bandwidth, timed
+from bench.machine import bandwidth, timed
 from bench.signals.table import Row
 from tilth.algebra import Signal
 from tilth.dataset import Dataset

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from tilth.algebra import signal
 from tilth.errors import UsageError
 from tilth.integrations.images import extent, picture
-from tilth.integrations.inputs import cells
 from tilth.state import State
 
 __all__ = ["aspect", "brightness", "missing", "rarity", "sharpness", "text_length"]
@@ -31,8 +30,8 @@ def text_length(state: State, column: str | None = None) -> npt.NDArray[np.float
     >>> text_length("review") < 20
     text_length("review") < 20
 
-    float64[n], Unicode characters; NaN where there is no text. `column`: a text column; it may be left out where there
-    is only one. UsageError names the text columns where it cannot be told which.
+    float64[n], Unicode characters; NaN of what is no living record. `column`: a text column; it may be left out where
+    there is only one. UsageError names the text columns where it cannot be told which.
     Cost: one scan of the column. Use it to find texts that are empty, cut off or pasted together. Do not use it as a
     measure of how hard a text is.
     """
@@ -104,8 +103,8 @@ def missing(state: State) -> Floats:
     >>> missing() > 0.5
     missing() > 0.5
 
-    float32[n] in [0, 1]: 0 = complete. Nothing is: null, NaN, an empty text or file, a vector with a NaN in it. Hidden
-    columns are not counted. NaN of what is no living record.
+    float32[n] in [0, 1]: 0 = complete. Nothing is: null, NaN, an empty text or file. Hidden columns are not counted.
+    NaN of what is no living record.
     Cost: one scan of all columns, files included. Use it in tables, to find records that say little before money is
     spent on their labels. Do not use it where something missing is itself a sign, such as a test that was not made.
     """
@@ -193,9 +192,11 @@ def _attempted(tell: Callable[[bytes], tuple[float, ...]], cell: bytes | None) -
 
 
 def _nothing(rows: pa.Table, name: str) -> npt.NDArray[np.bool_]:
-    values = cells(rows, name)
-    if values.dtype.kind == "f":
-        return np.logical_or.reduce(np.isnan(values.reshape(len(values), -1)), axis=1)
-    if values.dtype.kind != "O":
-        return np.zeros(len(values), bool)
-    return np.array([not cell for cell in values], bool)
+    held = rows.schema.field(name).type
+    if pa.types.is_floating(held) or pa.types.is_integer(held):
+        absent = pc.is_null(rows[name], nan_is_null=True)
+    elif pa.types.is_fixed_size_list(held):  # which the store refuses where it is not whole
+        return np.zeros(rows.num_rows, bool)
+    else:
+        absent = pc.equal(pc.fill_null(pc.binary_length(rows[name]), 0), 0)
+    return absent.to_numpy()
