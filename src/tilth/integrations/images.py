@@ -44,5 +44,7 @@ def extent(cell: bytes) -> tuple[int, int]:
         warnings.simplefilter("ignore")
         image = Image.open(io.BytesIO(cell))
         width, height = image.size
-        turned = image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
+        # For a PNG that names no EXIF before its pixels Pillow would decode them all, to look behind them.
+        told = image.format != "PNG" or "exif" in image.info
+        turned = told and image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
     return (height, width) if turned else (width, height)
