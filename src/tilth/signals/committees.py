@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from tilth.signals.kernels import TINY
+from tilth.signals.kernels import TINY, logarithm
 
 __all__ = ["mutual_information", "vote_entropy"]
 
@@ -31,7 +31,7 @@ def mutual_information(draws: Floats, *, several: bool = False) -> Floats:
     draws = np.asarray(draws)  # a memory map's own slicing costs more than the arithmetic
     d, k, n = draws.shape
     out = np.empty(n, np.float32)
-    share, most = np.float32(1 / d), np.float32(k * np.log(2) if several else np.log(max(k, 2)))
+    share, most = np.float32(1 / d), np.float32(k * logarithm(2) if several else logarithm(max(k, 2)))
     for part in _blocks(n, d):
         m = part.stop - part.start
         term, no = np.empty((d, m), np.float32), np.empty((d if several else 0, m), np.float32)
@@ -90,5 +90,5 @@ def _blocks(n: int, numbers: int) -> Iterator[slice]:
 
 def _plogp(q: Floats, out: Floats) -> Floats:
     np.add(q, TINY, out=out)
-    np.log(out, out=out)
+    logarithm(out, out=out)
     return np.multiply(out, q, out=out)
