@@ -1,8 +1,8 @@
 """Uncertainty: the whole choice of 1,000 records by margin and entropy; BALD and disagreement of 20 draws.
 
 Every library gets the numbers in the layout that it works on, in memory; Tilth opens its own from disk. What is timed
-is the choice where the library has one, else the scores. (small-text's entropy is left out: it took 127 s, a record at a
-time.)
+is the choice where the library has one, else the scores. (small-text's entropy is left out: a record at a time, it took
+127 s.)
 """
 
 import importlib
