@@ -4,7 +4,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ KINDS: Mapping[str, str] = {
     "out_of_fold_probabilities": "those of labelled training records, by a model that never saw them or relatives",
     "probe_probabilities": "the same as out-of-fold, by the probe instead of the model",
     "embeddings": "the trained model's embedding of every record (its features where it gives none)",
+    "draws": "what each member of a committee, or each random pass, predicts for every record",
+    "epoch_probabilities": "what the model said after every epoch of the records that it was trained on",
 }
 """What a signal or metric may need of the trained model's state."""
 
@@ -29,7 +32,8 @@ class Outputs:
     """The arrays of one model in `outputs/<ref>/`: `ids` names the records, in the order of the columns of each array.
 
     Probabilities are stored column-major, float32 [k, n], because every signal works class by class: opening 1M x 10
-    costs 3 ms and no memory; embeddings are float32 [n, d]. A record without a value has NaN.
+    costs 3 ms and no memory; several of a record (draws, epochs) are float32 [d, k, n]. Embeddings are float32 [n, d].
+    A record without a value has NaN.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -67,10 +71,16 @@ class Outputs:
 
     def add(self, kind: str, array: npt.NDArray[Any]) -> None:
         """Write one kind; it appears whole or not at all."""
-        part = self.folder / f".{kind}.{os.getpid()}.part"
-        with part.open("wb") as file:
+        with self._appearing(kind) as part, part.open("wb") as file:
             np.save(file, np.ascontiguousarray(array), allow_pickle=False)
-        part.replace(self.folder / f"{kind}.npy")
+
+    @contextmanager
+    def filling(self, kind: str, shape: tuple[int, ...]) -> Generator[npt.NDArray[np.float32]]:
+        """Yield an array on disk to be filled, for a kind that need not fit in memory; it appears when that is done."""
+        with self._appearing(kind) as part:
+            array = np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=shape)
+            yield array
+            array.flush()
 
     @staticmethod
     def create(folder: Path, ids: npt.NDArray[np.int64], about: Mapping[str, Any]) -> "Outputs":
@@ -85,6 +95,15 @@ class Outputs:
             except OSError:  # another process was first; its folder says the same
                 shutil.rmtree(part, ignore_errors=True)
         return Outputs(folder)
+
+    @contextmanager
+    def _appearing(self, kind: str) -> Generator[Path]:
+        part = self.folder / f".{kind}.{os.getpid()}.part"
+        try:
+            yield part
+            part.replace(self.folder / f"{kind}.npy")
+        finally:
+            part.unlink(missing_ok=True)
 
     def _load(self, kind: str) -> Any:
         """Return an array as a memory map; what is written once never changes, so it is opened once."""

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["Annotator", "Answers", "Fitted", "Model", "Task"]
+__all__ = ["Annotator", "Answers", "Fitted", "FittedCommittee", "FittedInEpochs", "Model", "Task"]
 
 Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
@@ -53,6 +53,22 @@ class Fitted(Protocol):
         ...
 
 
+class FittedCommittee(Fitted, Protocol):
+    """What `Model.fit` returns where the model's `gives` names "draws": a committee, or one that has random passes."""
+
+    def draws(self, features: pa.Table) -> Floats:
+        """Return `float[d, n, k]`: what each of d members or passes says, each as `predict` would; always the same."""
+        ...
+
+
+class FittedInEpochs(Fitted, Protocol):
+    """What `Model.fit` returns where the model's `gives` names "epochs": it knows what it said after each of them."""
+
+    def epochs(self, features: pa.Table) -> Floats:
+        """Return `float[e, n, k]`: what it predicted after each of e epochs, first to last; the last is `predict`."""
+        ...
+
+
 @runtime_checkable
 class Model(Protocol):
     """How to train: a value that is described by `spec` and turns records into a `Fitted`.
@@ -63,7 +79,7 @@ class Model(Protocol):
 
     @property
     def gives(self) -> frozenset[str]:
-        """What it can tell beside predictions: a subset of {"embeddings"}."""
+        """What it can tell beside predictions: a subset of {"embeddings", "draws", "epochs"}."""
         ...
 
     @property

@@ -70,7 +70,10 @@ class State:
         return len(self.view)
 
     def output(self, kind: str) -> npt.NDArray[np.float32]:
-        """Return an output of the model aligned to the view: float32 [k, n], embeddings [n, d]; NaN = none."""
+        """Return an output of the model aligned to the view, NaN = none.
+
+        float32 [k, n]; what is said several times of a record (draws, epochs) [d, k, n]; embeddings [n, d].
+        """
         found = self.memo.get(f"output:{kind}")
         if found is None:
             if self.outputs is None:
@@ -118,7 +121,7 @@ def _aligned(outputs: Outputs, kind: str, n: int) -> npt.NDArray[np.float32]:
         full = np.full((n, array.shape[1]), np.nan, np.float32)
         full[ids[keep]] = array[keep]
         return full
-    full = np.full((len(array), n), np.nan, np.float32)
-    for row, said in zip(full, array, strict=True):
-        row[ids[keep]] = said[keep]
+    full = np.full((*array.shape[:-1], n), np.nan, np.float32)
+    for row in np.ndindex(array.shape[:-1]):
+        full[row][ids[keep]] = array[row][keep]
     return full

@@ -3,9 +3,9 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +16,23 @@ from tilth.dataset import Dataset
 from tilth.dataset.splits import draw
 from tilth.errors import UsageError
 from tilth.outputs import KINDS, Outputs
-from tilth.protocols import Fitted, Model
+from tilth.protocols import Fitted, FittedCommittee, FittedInEpochs, Model
 
 __all__ = ["model_ref", "train"]
 
 T = TypeVar("T")
 Ids = npt.NDArray[np.int64]
 
+_ONLY_SOME: Mapping[str, tuple[str, str]] = {
+    "draws": ("draws", "SklearnModel of a forest, of bagging or of voting estimators"),
+    "epoch_probabilities": ("epochs", "SklearnModel(..., epochs=20) of an estimator with partial_fit, or of boosting"),
+}
+"""Outputs that not every model can give: the name in `gives` that says so, and which models have it."""
+
 _CHUNK = 65_536
 """Records predicted at once: bounds the memory of features that must be decoded."""
+_DRAWN = 8192
+"""Records of which a committee is asked at once: a hundred members and ten classes are 33 MB of float32."""
 
 
 def model_ref(dataset: Dataset, model: Model, probe: Model, *, seed: int) -> str:
@@ -51,13 +59,15 @@ def train(
     view = dataset.view
     ids = np.flatnonzero(view.alive)
     wanted = (set(needs) | {"probabilities"}) & set(KINDS)
+    for kind in sorted(wanted & set(_ONLY_SOME)):
+        _given(model, kind)
     outputs = Outputs.create(
         folder, ids, {"seed": seed, "model": dict(model.spec), "labelled": int((view.train & view.labeled).sum())}
     )
     missing = wanted - outputs.kinds
     saved = folder / "model"
     if missing or (keep and not saved.exists()):
-        own = {"probabilities", "embeddings"} & missing
+        own = {"probabilities", "embeddings", *_ONLY_SOME} & missing
         # what is spoken of holds what is learned: where all are read at once, they are read once
         every = dataset.features(ids, dataset.schema.features) if own and len(ids) <= _CHUNK else None
         lesson = _Lesson(dataset, seed, watch, ids, every)
@@ -67,6 +77,10 @@ def train(
                 outputs.add("probabilities", _predict(dataset, fitted, ids, every, watch))
             if "embeddings" in missing:
                 outputs.add("embeddings", _embed(dataset, model, fitted, ids, every, watch))
+            if "draws" in missing:
+                _draw(outputs, dataset, cast(FittedCommittee, fitted), ids, every, watch)
+            if "epoch_probabilities" in missing:
+                outputs.add("epoch_probabilities", lesson.epochs(cast(FittedInEpochs, fitted), ids))
             if keep and not saved.exists():
                 _save(fitted, saved)
         for kind, judge in (("out_of_fold_probabilities", model), ("probe_probabilities", probe)):
@@ -114,6 +128,12 @@ class _Lesson:
 
     def fit(self, model: Model) -> Fitted:
         return self.watch(lambda: model.fit(self.features, self.y, self.weight, task=self.task, seed=self.seed))
+
+    def epochs(self, fitted: FittedInEpochs, every: Ids) -> npt.NDArray[np.float32]:
+        said = self.watch(lambda: fitted.epochs(self.features))
+        full = np.full((len(said), said.shape[2], len(every)), np.nan, np.float32)
+        full[:, :, np.searchsorted(every, self.ids)] = said.transpose(0, 2, 1)
+        return full
 
     def out_of_fold(self, model: Model, outputs: Outputs) -> npt.NDArray[np.float32]:
         parent = self.dataset.parent
@@ -163,6 +183,34 @@ def _predict(
     for part, features in _chunks(dataset, ids, every):
         out[:, part] = watch(lambda f=features: fitted.predict(f)).T
     return out
+
+
+def _draw(
+    outputs: Outputs, dataset: Dataset, fitted: FittedCommittee, ids: Ids, every: pa.Table | None, watch: _Watch
+) -> None:
+    def told() -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+        for part, features in _chunks(dataset, ids, every):
+            for at in range(0, features.num_rows, _DRAWN):
+                some = features.slice(at, _DRAWN)
+                start = part.start + at
+                yield slice(start, start + some.num_rows), watch(lambda f=some: fitted.draws(f))
+
+    parts = told()
+    part, said = next(parts)
+    # A hundred trees on a million records of ten classes are 4 GB: written as they come, never in memory at once.
+    with outputs.filling("draws", (len(said), dataset.schema.label.task.outputs, len(ids))) as full:
+        full[:, :, part] = said.transpose(0, 2, 1)
+        for part, said in parts:
+            full[:, :, part] = said.transpose(0, 2, 1)
+
+
+def _given(model: Model, kind: str) -> None:
+    name, those = _ONLY_SOME[kind]
+    if name not in model.gives:
+        raise UsageError(
+            f"a signal or metric needs {kind}, and {model!r} gives none. Models that do: {those}, or one of your own "
+            f"whose `gives` names {name!r}"
+        )
 
 
 def _embed(

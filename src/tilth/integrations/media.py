@@ -14,6 +14,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from tilth.errors import DataError, UsageError
+from tilth.integrations.images import picture
 
 __all__ = ["AudioFeatures", "ImageFeatures", "ImagePixels"]
 
@@ -213,21 +214,13 @@ def _positive(value: int, name: str) -> int:
 
 
 def _pixels(cell: bytes, size: int, mode: str) -> Floats:
-    from PIL import Image, ImageOps  # here, so that sounds do not pay for it
+    from PIL import Image  # here, so that sounds do not pay for it
 
-    with warnings.catch_warnings():
-        # Pillow warns of damaged metadata and of very large images; what it can decode is used.
-        warnings.simplefilter("ignore")
-        image: Any = ImageOps.exif_transpose(Image.open(io.BytesIO(cell)))
-        if image.mode.startswith("I;16"):
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # Pillow would cut 16 bits at 255
-        elif image.mode in ("P", "PA", "LA", "RGBA"):
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-        image = image.convert(mode)
-        if image.size != (size, size):
-            image = image.resize(
-                (size, size), Image.Resampling.BOX if min(image.size) >= 2 * size else Image.Resampling.BILINEAR
-            )
+    image = picture(cell, mode)
+    if image.size != (size, size):
+        image = image.resize(
+            (size, size), Image.Resampling.BOX if min(image.size) >= 2 * size else Image.Resampling.BILINEAR
+        )
     return np.asarray(image, np.float32) / np.float32(255)
 
 

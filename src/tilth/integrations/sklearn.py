@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +15,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import scipy.sparse
 from sklearn.base import clone, is_classifier, is_regressor
-from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
-from tilth.errors import Damaged, DataError, TilthError, UsageError, did_you_mean
+from tilth.errors import Damaged, DataError, TilthError, UsageError
+from tilth.integrations.ensembles import checked_epochs, has_members, has_stages, in_epochs, member_scores, stage_scores
 from tilth.integrations.estimator_spec import (
     estimator_from_spec,
     estimator_spec,
@@ -28,16 +28,13 @@ from tilth.integrations.estimator_spec import (
     save_parts,
 )
 from tilth.integrations.inputs import inputs, taught
+from tilth.integrations.scores import name_of, scores
+from tilth.integrations.steps import is_mlp, last_hidden, upto
 from tilth.protocols import Floats, Task
 
 __all__ = ["SklearnFitted", "SklearnModel", "seeded"]
 
-_ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
-    "identity": lambda z: z,
-    "logistic": lambda z: 0.5 * (1 + np.tanh(0.5 * z)),
-    "tanh": np.tanh,
-    "relu": lambda z: np.maximum(z, 0),
-}
+_Tell = Callable[[Any, Any, Task], Iterator[npt.NDArray[np.float64]]]
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -65,14 +62,24 @@ class SklearnModel:
     others, weights besides 0 and 1 are a UsageError, and 0 leaves the record out. Estimators without `predict_proba`
     get the softmax (for two classes the logistic function) of their decision values: good for order, not calibrated.
     What scikit-learn warns of (a solver that did not converge) stays a warning.
+
+    Forests, bagging and voting estimators give "draws": what each member says. `epochs`: train a classifier by so many
+    calls of its `partial_fit` (SGDClassifier, MLPClassifier), each with all records in another order drawn from the
+    seed, and keep a copy an epoch; such a model, and boosting by its stages, gives "epochs".
     """
 
     estimator: Any
     features: tuple[str, ...] | None
     embed: str | None
+    epochs: int | None
 
     def __init__(
-        self, estimator: Any, *, features: str | Sequence[str] | None = None, embed: str | None = None
+        self,
+        estimator: Any,
+        *,
+        features: str | Sequence[str] | None = None,
+        embed: str | None = None,
+        epochs: int | None = None,
     ) -> None:
         if isinstance(estimator, type) or not (hasattr(estimator, "fit") and hasattr(estimator, "get_params")):
             raise UsageError(f"SklearnModel takes an estimator such as LogisticRegression(), got {estimator!r}")
@@ -82,20 +89,23 @@ class SklearnModel:
         estimator_spec(estimator)  # what cannot be described is refused here, not after hours of labelling
         own = clone(estimator)  # whatever the caller does to the estimator later, this stays a value
         if not (is_classifier(own) or is_regressor(own)):
-            raise UsageError(f"{_name(own)} is no classifier and no regressor; a pipeline must end in one")
+            raise UsageError(f"{name_of(own)} is no classifier and no regressor; a pipeline must end in one")
         object.__setattr__(self, "estimator", own)
         object.__setattr__(self, "features", names)
         object.__setattr__(self, "embed", embed)
+        object.__setattr__(self, "epochs", None if epochs is None else checked_epochs(own, epochs))
         if embed is not None:
-            step = _upto(own, embed)[-1]
-            if not (_is_mlp(step) or step in (None, "passthrough") or hasattr(step, "transform")):
+            step = upto(own, embed)[-1]
+            if not (is_mlp(step) or step in (None, "passthrough") or hasattr(step, "transform")):
                 raise UsageError(f"embed={embed!r}: {type(step).__name__} transforms nothing; name the step before it")
 
     def __repr__(self) -> str:
         shown = re.sub(r"\n\s*", " ", self.estimator.__repr__(N_CHAR_MAX=10_000))
         if self.features is not None:
             shown += f", features={self.features[0] if len(self.features) == 1 else list(self.features)!r}"
-        return f"SklearnModel({shown}{f', embed={self.embed!r}' if self.embed is not None else ''})"
+        for name in ("embed", "epochs"):
+            shown += f", {name}={getattr(self, name)!r}" if getattr(self, name) is not None else ""
+        return f"SklearnModel({shown})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SklearnModel) and self.digest == other.digest
@@ -105,8 +115,13 @@ class SklearnModel:
 
     @property
     def gives(self) -> frozenset[str]:
-        """{"embeddings"} where `embed` is set."""
-        return frozenset({"embeddings"} if self.embed is not None else ())
+        """Of "embeddings", "draws" and "epochs" those that it has: `embed` is set, it has members, learns in epochs."""
+        told = {
+            "embeddings": self.embed is not None,
+            "draws": has_members(self.estimator),
+            "epochs": self.epochs is not None or has_stages(self.estimator),
+        }
+        return frozenset(name for name, there in told.items() if there)
 
     @property
     def spec(self) -> Mapping[str, Any]:
@@ -122,6 +137,8 @@ class SklearnModel:
             "features": None if self.features is None else list(self.features),
             "embed": self.embed,
             "versions": package_versions(told),
+            # left out where it is not set, so that models trained before there was such a thing are found again
+            **({"epochs": self.epochs} if self.epochs is not None else {}),
         }
 
     @cached_property
@@ -133,7 +150,8 @@ class SklearnModel:
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> "SklearnModel":
         """Build the model that a spec describes, with the packages that are installed now."""
-        return cls(estimator_from_spec(spec["estimator"]), features=spec.get("features"), embed=spec.get("embed"))
+        told = {name: spec.get(name) for name in ("features", "embed", "epochs")}
+        return cls(estimator_from_spec(spec["estimator"]), **told)
 
     def fit(self, features: pa.Table, y: npt.NDArray[Any], weight: Floats, *, task: Task, seed: int) -> "SklearnFitted":
         """Train a clone of the estimator on n records.
@@ -147,15 +165,19 @@ class SklearnModel:
         x = inputs(features, columns)
         estimator = seeded(self.estimator, seed)
         base, live = _constant_part(y, task)
+        stages: tuple[Any, ...] = ()
         if task.kind == "classes":
             # One column would be taken for two classes instead of one label, so a single one is learned twice.
             y = np.repeat(y[:, live], 2 if len(live) == 1 else 1, axis=1).astype(np.int64) if live else y[:, 0]
         if live:
             several = " on records of several classes (if it learns one only, wrap it in OneVsRestClassifier)"
             with _told_by(estimator, f"cannot be trained{several if task.kind == 'classes' else ''}"):
-                estimator.fit(x, y, **_weight_argument(estimator, weight))
+                if self.epochs is not None:
+                    estimator, stages = in_epochs(estimator, x, y, weight, epochs=self.epochs, seed=seed)
+                else:
+                    estimator.fit(x, y, **_weight_argument(estimator, weight))
         elif self.embed is not None:
-            estimator = _upto(estimator, self.embed)
+            estimator = upto(estimator, self.embed)
             try:
                 with _told_by(estimator, "cannot be trained"):
                     estimator.fit(x, y)
@@ -163,7 +185,7 @@ class SklearnModel:
                 estimator = None
         else:
             estimator = None
-        return SklearnFitted(self, task, columns, estimator, base, live)
+        return SklearnFitted(self, task, columns, estimator, base, live, stages)
 
     def load(self, folder: Path, *, task: Task) -> "SklearnFitted":
         """Read back what `save` wrote; what would have to be unpickled, or is foreign to this estimator, is refused."""
@@ -181,20 +203,25 @@ class SklearnModel:
         if digest != self.digest:
             raise UsageError(f"{folder}: trained by another model than {self!r}; load it by that one, or train again")
         estimator = load_parts(folder / "model.skops", like=self.estimator) if trained else None
-        return SklearnFitted(self, task, columns, estimator, base, live)
+        staged = trained and bool(live) and self.epochs is not None
+        stages = load_parts(folder / "epochs.skops", like=self.estimator) if staged else ()
+        return SklearnFitted(self, task, columns, estimator, base, live, tuple(stages))
 
     def _check(self, task: Task) -> None:
-        name, number = _name(self.estimator), is_regressor(self.estimator)
+        name, number = name_of(self.estimator), is_regressor(self.estimator)
         if number != (task.kind == "number"):
             needed, is_one = ("classifier", "regressor") if number else ("regressor", "classifier")
             raise UsageError(f"the labels are {_told_task(task)}, which takes a {needed}; {name} is a {is_one}")
+        if self.epochs is not None and task.kind != "class":
+            raise UsageError(f"epochs={self.epochs}: labels of one class are learned in epochs, not {_told_task(task)}")
 
 
 @dataclass(frozen=True, eq=False)
 class SklearnFitted:
     """A trained `SklearnModel`.
 
-    `base`: `float64[k]`, the outputs where all records said the same; `live`: the outputs that the estimator tells.
+    `base`: `float64[k]`, the outputs where all records said the same; `live`: the outputs that the estimator tells;
+    `stages`: the last step of the estimator as it was after each epoch.
     """
 
     model: SklearnModel
@@ -203,16 +230,43 @@ class SklearnFitted:
     estimator: Any
     base: npt.NDArray[np.float64]
     live: tuple[int, ...]
+    stages: tuple[Any, ...] = ()
 
     def predict(self, features: pa.Table) -> Floats:
         """Return `float32[n, k]` probabilities in the order of the task's classes, or `float64[n, 1]` numbers."""
         x = inputs(features, self.columns)
-        out = np.tile(self.base, (len(x), 1))
-        if self.live and len(x):
-            with _told_by(self.estimator, "cannot predict"):
-                scores = _scores(self.estimator, x, self.task)[:, : len(self.live)]
-            _refuse_not_finite(scores, self.estimator, "predictions")
-            out[:, list(self.live)] = scores
+        if not (self.live and len(x)):
+            return self._whole(None, len(x))
+        with _told_by(self.estimator, "cannot predict"):
+            return self._whole(scores(self.estimator, x, self.task), len(x))
+
+    def draws(self, features: pa.Table) -> Floats:
+        """Return `[d, n, k]`: what each member of the ensemble says, as `predict` would; one where nothing varied."""
+        if not has_members(self.model.estimator):
+            raise UsageError(f"{self.model!r} is no ensemble, so it has no draws; forests, bagging and voting have")
+        return self._each(member_scores, features)
+
+    def epochs(self, features: pa.Table) -> Floats:
+        """Return `[e, n, k]`: what was predicted after each epoch, or stage; one where nothing had to be learned."""
+        if "epochs" not in self.model.gives:
+            raise UsageError(f"{self.model!r} keeps no epochs; give SklearnModel(..., epochs=20), or use boosting")
+        return self._each(lambda estimator, x, task: stage_scores(estimator, self.stages, x, task), features)
+
+    def _each(self, tell: _Tell, features: pa.Table) -> Floats:
+        x = inputs(features, self.columns)
+        if not (self.live and len(x)):
+            return self._whole(None, len(x))[None]
+        with _told_by(self.estimator, "cannot predict"):
+            each: Any = [self._whole(said, len(x)) for said in tell(self.estimator, x, self.task)]
+        return np.array(each)
+
+    def _whole(self, said: npt.NDArray[np.float64] | None, n: int) -> Floats:
+        """Return what the estimator said of its live outputs among all outputs of the task."""
+        out = np.tile(self.base, (n, 1))
+        if said is not None:
+            said = said[:, : len(self.live)]
+            _refuse_not_finite(said, self.estimator, "predictions")
+            out[:, list(self.live)] = said
         if self.task.kind == "number":
             return out
         out = out.clip(0, 1)
@@ -231,12 +285,12 @@ class SklearnFitted:
         if self.estimator is None:
             raise DataError(f"{self.model!r} could not learn to embed from so few records; label more")
         x: Any = inputs(features, self.columns)
-        upto = _upto(self.estimator, name)
+        part = upto(self.estimator, name)
         with _told_by(self.estimator, "cannot embed"):
-            if _is_mlp(upto[-1]):
-                out: Any = _last_hidden(upto[-1], upto[:-1].transform(x) if len(upto) > 1 else x)
+            if is_mlp(part[-1]):
+                out: Any = last_hidden(part[-1], part[:-1].transform(x) if len(part) > 1 else x)
             else:
-                out = upto.transform(x)
+                out = part.transform(x)
         if scipy.sparse.issparse(out):
             raise UsageError(
                 f"embed={name!r}: the output of that step is sparse and {out.shape[1]} columns wide, too wide for an "
@@ -247,9 +301,11 @@ class SklearnFitted:
         return dense
 
     def save(self, folder: Path) -> None:
-        """Write `task.json` and, where the estimator was trained, `model.skops`."""
+        """Write `task.json`, `model.skops` where the estimator was trained, and `epochs.skops` where it kept epochs."""
         if self.estimator is not None:
             save_parts(self.estimator, folder / "model.skops", like=self.model.estimator)
+        if self.stages:
+            save_parts(list(self.stages), folder / "epochs.skops", like=self.model.estimator)
         told = {
             "model": self.model.digest,
             "kind": self.task.kind,
@@ -291,33 +347,6 @@ def _constant_part(y: npt.NDArray[Any], task: Task) -> tuple[npt.NDArray[np.floa
     return base, (0,) if task.kind == "number" else tuple(values.tolist())
 
 
-def _scores(estimator: Any, x: Any, task: Task) -> npt.NDArray[np.float64]:
-    """Return `float64[n, m]`, a column for each output that was learned: numbers, or what stands for probabilities."""
-    if task.kind == "number":
-        return np.asarray(estimator.predict(x), np.float64).reshape(len(x), -1)
-    if hasattr(estimator, "predict_proba"):
-        told = estimator.predict_proba(x)
-        if isinstance(told, list):  # a table a label; its last column is the probability of 1
-            told = np.column_stack([table[:, -1] for table in told])
-        return np.asarray(told, np.float64)
-    if not hasattr(estimator, "decision_function"):
-        raise UsageError(
-            f"{_name(estimator)} tells neither probabilities nor decision values; choose one that does (voting='soft', "
-            "or wrap it in CalibratedClassifierCV)"
-        )
-    margins = np.asarray(estimator.decision_function(x), np.float64)
-    if task.kind == "classes" or margins.ndim == 1:
-        logistic = 0.5 * (1 + np.tanh(0.5 * margins))
-        return logistic if margins.ndim == 2 else np.column_stack([1 - logistic, logistic])
-    if margins.shape[1] != len(estimator.classes_):
-        raise UsageError(
-            f"{_name(estimator)} tells {margins.shape[1]} decision values for {len(estimator.classes_)} classes; "
-            "set decision_function_shape='ovr'"
-        )
-    powers = np.exp(margins - margins.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
 def _weight_argument(estimator: Any, weight: Floats) -> dict[str, Any]:
     if (weight == 1).all():
         return {}
@@ -328,7 +357,7 @@ def _weight_argument(estimator: Any, weight: Floats) -> dict[str, Any]:
     if has_fit_parameter(last, "sample_weight"):
         return {name: weight}
     raise UsageError(
-        f"{_name(last)} takes no weights, and some records weigh {weight[weight != 1][0]:g}; "
+        f"{name_of(last)} takes no weights, and some records weigh {weight[weight != 1][0]:g}; "
         "choose an estimator that has sample_weight, or reweight to 0 and 1 only"
     )
 
@@ -342,42 +371,16 @@ def _told_by(estimator: Any, what: str) -> Generator[None]:
     except (TilthError, Warning, MemoryError):
         raise  # a warning that was made an error is the caller's wish, no fault of the data
     except Exception as error:
-        raise DataError(f"{_name(estimator)} {what}: {error}") from error
+        raise DataError(f"{name_of(estimator)} {what}: {error}") from error
 
 
 def _refuse_not_finite(told: npt.NDArray[Any], estimator: Any, what: str) -> None:
     bad = np.flatnonzero(~np.isfinite(told).all(axis=1))
     if len(bad):
         raise DataError(
-            f"{_name(estimator)} gave {what} that are no finite numbers for {len(bad)} of {len(told)} records "
+            f"{name_of(estimator)} gave {what} that are no finite numbers for {len(bad)} of {len(told)} records "
             f"(first: row {bad[0]}); scale the features (StandardScaler), or choose another estimator"
         )
-
-
-def _last_hidden(mlp: Any, x: Any) -> Any:
-    out = x if scipy.sparse.issparse(x) else np.asarray(x)
-    for weights, shift in zip(mlp.coefs_[:-1], mlp.intercepts_[:-1], strict=True):
-        out = _ACTIVATIONS[mlp.activation](np.asarray(out @ weights) + shift)
-    return out
-
-
-def _is_mlp(step: Any) -> bool:
-    return isinstance(step, MLPClassifier | MLPRegressor)
-
-
-def _upto(estimator: Any, name: str) -> Pipeline:
-    """Return the pipeline's steps up to the one of that name."""
-    whole = estimator if isinstance(estimator, Pipeline) else Pipeline([(type(estimator).__name__.lower(), estimator)])
-    names = [step for step, _ in whole.steps]
-    if name not in names:
-        raise UsageError(f"embed={name!r}: no such step. {did_you_mean(name, names)}")
-    return whole[: names.index(name) + 1]
-
-
-def _name(estimator: Any) -> str:
-    if isinstance(estimator, Pipeline):
-        return " + ".join(_name(step) for _, step in estimator.steps)
-    return estimator if isinstance(estimator, str) else type(estimator).__name__
 
 
 def _told_task(task: Task) -> str:

@@ -4,19 +4,25 @@ import importlib
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from tilth.errors import TilthError, UsageError
-from tilth.protocols import Fitted, Model, Task
+from tilth.protocols import Fitted, FittedCommittee, FittedInEpochs, Model, Task
 
 __all__ = ["check_model", "toy_features"]
+
+_SEVERAL: Mapping[str, Callable[[Any, pa.Table], Any]] = {
+    "draws": lambda fitted, features: cast(FittedCommittee, fitted).draws(features),
+    "epochs": lambda fitted, features: cast(FittedInEpochs, fitted).epochs(features),
+}
+"""What a model may say several times of a record, and how it is asked."""
 
 _CLASSES = Task("class", ("ant", "bee", "cow"))
 
@@ -43,7 +49,8 @@ def check_model(model: Model, *, features: pa.Table | None = None, task: Task | 
     Asked are: the spec through JSON and back; shape, type, range and sum of predictions; equal predictions for equal
     seeds; that training changes neither its arguments nor the model; that a record is predicted alike alone, among
     others and in another order; that weights count or are refused; the order of the classes; a class without records,
-    one class only, one record only; embeddings, where the model `gives` them; saving and loading, without pickle.
+    one class only, one record only; embeddings, draws and epochs, where the model `gives` them; saving and loading,
+    without pickle.
 
     `features`: 40 or more rows that differ, of the columns that the model takes (default: `toy_features()`). Labels are
     made from the order of the first column's values, so it should be one that the model can learn from. `task`: three
@@ -58,6 +65,8 @@ def check_model(model: Model, *, features: pa.Table | None = None, task: Task | 
     exam.weights()
     exam.little()
     exam.embeddings()
+    for kind in sorted(exam.model.gives & set(_SEVERAL)):
+        exam.several(kind)
     exam.disk()
 
 
@@ -95,8 +104,8 @@ class _Exam:
     def description(self) -> None:
         gives, spec = self.model.gives, self.model.spec
         _hold(
-            isinstance(gives, frozenset) and gives <= {"embeddings"},
-            f"gives is a frozenset within {{'embeddings'}}, got {gives!r}",
+            isinstance(gives, frozenset) and gives <= {"embeddings", *_SEVERAL},
+            f"gives is a frozenset within {sorted({'embeddings', *_SEVERAL})}, got {gives!r}",
         )
         try:
             written = json.dumps(dict(spec), allow_nan=False)
@@ -236,6 +245,23 @@ class _Exam:
         _hold(bool(np.isfinite(found).all()), "embeddings are finite numbers")
         _hold(_equal(self.fit().embed(self.features), found), "equal records and an equal seed give equal embeddings")
 
+    def several(self, kind: str) -> None:
+        found = _SEVERAL[kind](self.fitted, self.features)
+        shape = np.shape(found)
+        _hold(len(shape) == 3 and shape[0] > 0, f"{kind} have shape [1 or more, rows, outputs], got {list(shape)}")
+        for said in found:
+            self.well_formed(said, self.n, f"each of the {kind}")
+        if kind == "epochs":
+            _hold(_close(found[-1], self.told), "what was said after the last of the epochs is the prediction")
+        again = _SEVERAL[kind](self.fit(), self.features)
+        _hold(_equal(again, found), f"equal records and an equal seed give equal {kind}, to the last bit")
+        _hold(_equal(_SEVERAL[kind](self.fitted, self.features), found), f"the {kind} are the same when asked again")
+        alone = _SEVERAL[kind](self.fitted, self.features.slice(5, 1))
+        _hold(_close(alone, found[:, 5:6]), f"a record has the same {kind} alone and among others")
+        single = _SEVERAL[kind](self.fit(np.arange(1)), self.features)
+        for said in single:
+            self.well_formed(said, self.n, f"each of the {kind} after one record only")
+
     def disk(self) -> None:
         with TemporaryDirectory() as place:
             self.stored(Path(place), "trained", self.fitted, lambda: self.told)
@@ -258,6 +284,9 @@ class _Exam:
         if "embeddings" in self.model.gives and name == "trained":
             same = _equal(loaded.embed(self.features), fitted.embed(self.features))
             _hold(same, "a model that was saved and loaded embeds the same")
+        for kind in sorted(self.model.gives & set(_SEVERAL)):
+            same = _equal(_SEVERAL[kind](loaded, self.features), _SEVERAL[kind](fitted, self.features))
+            _hold(same, f"a model that was saved and loaded gives the same {kind}")
 
 
 def _hold(kept: bool, promise: str) -> None:
