@@ -2,7 +2,7 @@
 
 from tilth.signals.basic import age, column, random, weight
 from tilth.signals.geometry import density, duplicate, novelty
-from tilth.signals.quality import label_quality, suggest
+from tilth.signals.quality import detector, label_issue, label_quality, suggest
 from tilth.signals.uncertainty import confidence, entropy, least_confident, margin
 
 __all__ = [
@@ -10,8 +10,10 @@ __all__ = [
     "column",
     "confidence",
     "density",
+    "detector",
     "duplicate",
     "entropy",
+    "label_issue",
     "label_quality",
     "least_confident",
     "margin",
