@@ -90,7 +90,7 @@ class Look:
 
 
 def checked(p: Array, labels: Array) -> tuple[Array, Array]:
-    """Return the probabilities, row by row in memory, and the labels in the smallest type; UsageError where they do not fit."""
+    """Return probabilities row by row in memory and labels in the smallest type; UsageError where they do not fit."""
     p, labels = np.asarray(p), np.asarray(labels)
     if p.ndim != 2 or p.dtype.str not in ("<f4", "<f8") or not 0 < len(p) < 2**16 - 1:
         raise UsageError(f"probabilities are float32 or float64 [k, n], a row a class; got {p.dtype}{list(p.shape)}")

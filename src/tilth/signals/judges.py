@@ -41,7 +41,7 @@ def judgement(state: State, by: str) -> Floats:
         return np.asarray(state.output(JUDGES[by]))
     if "judges:ensemble" not in state.memo:
         said = [np.asarray(state.output(kind)) for kind in JUDGES.values()]
-        state.memo["judges:ensemble"] = np.mean(said, axis=0, dtype=np.float32)
+        state.memo["judges:ensemble"] = (np.add(*said) / 2).astype(np.float32, copy=False)
     return state.memo["judges:ensemble"]
 
 
@@ -61,8 +61,8 @@ def chosen(state: State, *, by: str = "auto", method: str = "auto") -> tuple[str
     """Return the (judge, method) that `label_quality(by=..., method=...)` uses on this state.
 
     `by="auto"`: the judge whose most probable class most often is the given label (the first at a tie).
-    `method="auto"`: `"normalized_margin"` where the estimated errors are concentrated, so that the class a record is confused with
-    tells; `"self_confidence"` where they are nearer to being spread evenly (`noise_concentration`).
+    `method="auto"`: `"normalized_margin"` where the estimated errors are concentrated, so that the class a record is
+    confused with tells; `"self_confidence"` where they are nearer to being spread evenly (`noise_concentration`).
     """
     one_of("by", by, BY)
     one_of("method", method, METHODS)

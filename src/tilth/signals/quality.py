@@ -44,9 +44,9 @@ def label_quality(state: State, *, by: str = "probe", method: str = "normalized_
     Label Errors.
 
     Cost: one pass over the probabilities; `"auto"` takes three more, and an order of the keys. Use it to rank labels
-    for a second look, with `bottom(k, by=...)`; `by="auto", method="auto"` where you know nothing of the errors. Do not
-    use it with a fixed threshold where a part is `"auto"`, since the scale is that of the method chosen; nor the
-    `"ensemble"` where one judge has learned the errors and the other has not.
+    for a second look, with `bottom(k, by=...)`; `by="auto"` where the model may be better than the probe. Do not use it
+    with a fixed threshold where a part is `"auto"`, since the scale is that of the method chosen; nor the `"ensemble"`
+    where one judge has learned the errors and the other has not.
     """
     by, method = chosen(state, by=by, method=method)
     p = judgement(state, by)
@@ -74,8 +74,8 @@ def label_issue(state: State, *, by: str = "probe", filter: str = "prune_by_nois
     from which class to which, is estimated from the records that the judge is confident of, and as many are flagged.
     `"prune_by_noise_rate"`, `"prune_by_class"`, `"both"`, `"confident_learning"`, `"predicted_neq_given"`,
     `"low_normalized_margin"` and `"low_self_confidence"` are the rules of `tilth.signals.confident.label_issues`;
-    `by` is as in `label_quality`. At least one record of each class is left. NaN for all other records and where there is no
-    such probability. Northcutt, Jiang and Chuang 2021, Confident Learning.
+    `by` is as in `label_quality`. At least one record of each class is left. NaN for all other records and where there
+    is no such probability. Northcutt, Jiang and Chuang 2021, Confident Learning.
 
     Cost: about three passes over the probabilities; the first and third rule also order what they flag: 0.2 s for a
     million records of 10 classes. Use it where you do not know how many labels are wrong: the number comes from the
