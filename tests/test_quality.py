@@ -30,12 +30,24 @@ Array = np.ndarray[Any, Any]
 
 
 def problem(
-    n: int, k: int, *, seed: int = 0, noise: float = 0.3, empty: int = 0, tenths: bool = False, dtype: Any = np.float64
+    n: int,
+    k: int,
+    *,
+    seed: int = 0,
+    noise: float = 0.3,
+    empty: int = 0,
+    skew: float = 0,
+    tenths: bool = False,
+    dtype: Any = np.float64,
 ) -> tuple[Array, Array]:
-    """Return (probabilities [k, n], labels [n]); the last `empty` classes have no label."""
+    """Return (probabilities [k, n], labels [n]).
+
+    The last `empty` classes have no label; with `skew` the model gives less to each class than to the one before.
+    """
     rng = np.random.default_rng(seed)
     true = rng.integers(0, k - empty, n)
     p = np.exp(rng.normal(size=(k, n)) + 2 * (np.arange(k)[:, None] == true) * rng.random(n))
+    p *= np.exp(-skew * np.arange(k))[:, None]
     p /= p.sum(axis=0)
     labels = np.where(rng.random(n) < noise, rng.integers(0, k - empty, n), true)
     return (np.round(p, 1) if tenths else p).astype(dtype), labels
@@ -156,10 +168,12 @@ def test_every_filter_and_ranking_agrees_with_the_paper_written_out(shape: tuple
 problems = st.tuples(st.integers(1, 120), st.integers(1, 7), st.integers(0, 10**6), st.floats(0, 1), st.integers(0, 2))
 
 
-@given(problems, st.integers(1, 4), st.sampled_from([np.float32, np.float64]))
-def test_any_problem_without_equal_scores(drawn: tuple[int, int, int, float, int], least: int, dtype: Any) -> None:
+@given(problems, st.integers(1, 4), st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([np.float32, np.float64]))
+def test_any_problem_without_equal_scores(
+    drawn: tuple[int, int, int, float, int], least: int, skew: float, dtype: Any
+) -> None:
     n, k, seed, noise, empty = drawn
-    p, labels = problem(n, k, seed=seed, noise=noise, empty=min(empty, k - 1), dtype=dtype)
+    p, labels = problem(n, k, seed=seed, noise=noise, empty=min(empty, k - 1), skew=skew, dtype=dtype)
     for filter in FILTERS:
         found = label_issues(p, labels, filter=filter, min_examples=least)
         assert np.array_equal(found, issues_by_hand(p, labels, filter, least)), filter
@@ -204,14 +218,22 @@ def test_with_equal_scores_as_many_are_flagged_and_none_before_a_lower_one(
             assert found[rows].sum() <= number
 
 
-def test_many_pairs_are_cut_in_the_right_place_where_a_sample_sets_the_bars() -> None:
-    for seed, (n, k) in enumerate([(60_000, 3), (30_000, 12)]):
-        p, labels = problem(n, k, seed=seed, noise=0.1 + 0.5 * seed)
-        found = label_issues(p, labels)
-        assert np.array_equal(found, issues_by_hand(p, labels, "prune_by_noise_rate"))
-        # all of one class stand together and the others lie: a sample says little, and what is missed is looked up
-        order = np.lexsort((p[0], labels))
-        assert np.array_equal(label_issues(p[:, order], labels[order]), found[order])
+@pytest.mark.parametrize(("n", "k", "noise", "skew"), [(60_000, 3, 0.1, 0), (30_000, 12, 0.6, 0), (30_000, 4, 0.3, 1)])
+def test_cuts_are_in_the_right_place_where_a_sample_sets_the_bars(n: int, k: int, noise: float, skew: float) -> None:
+    p, labels = problem(n, k, seed=n, noise=noise, skew=skew)
+    found = label_issues(p, labels)
+    assert np.array_equal(found, issues_by_hand(p, labels, "prune_by_noise_rate"))
+    # A sample of every 16th that is misled: these are the surest errors, or the least sure ones.
+    sure = np.argsort(p[labels, np.arange(n)] - p.max(axis=0))
+    sure = sure[disputed_by_hand(p, labels)[sure]]
+    for first in (sure, sure[::-1]):
+        order = np.concatenate([first, np.setdiff1d(np.arange(n), first)])
+        sampled = np.zeros(n, bool)
+        sampled[: len(first) : 16] = True
+        place = np.empty(n, int)
+        place[sampled] = order[: sampled.sum()]
+        place[~sampled] = order[sampled.sum() :]
+        assert np.array_equal(label_issues(p[:, place], labels[place]), found[place])
 
 
 def test_classes_without_labels_and_certain_probabilities() -> None:
