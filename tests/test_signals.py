@@ -311,7 +311,7 @@ def test_random_draws_anew_each_round_and_seed_and_never_from_ids(state: State) 
     [
         (
             lambda: label_quality(by="prob"),
-            r"label_quality\(by=...\): no 'prob'. There is: probe, model. Did you mean 'probe'",
+            r"label_quality\(by=...\): no 'prob'. There is: probe, model, ensemble, auto. Did you mean 'probe'",
         ),
         (lambda: label_quality(method="margin"), "no 'margin'. There is: normalized_margin, self_confidence"),
         (lambda: novelty(k=0), r"novelty\(k=...\) is a whole number of 1 or more, got 0"),

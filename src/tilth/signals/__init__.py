@@ -4,7 +4,7 @@ from tilth.signals.basic import age, column, random, weight
 from tilth.signals.content import aspect, brightness, missing, rarity, sharpness, text_length
 from tilth.signals.dynamics import aum, cartography_confidence, correctness, el2n, forgetting, loss, variability
 from tilth.signals.geometry import density, duplicate, novelty
-from tilth.signals.quality import label_quality, suggest
+from tilth.signals.quality import detector, label_issue, label_quality, suggest
 from tilth.signals.uncertainty import (
     bald,
     calibrated_confidence,
@@ -28,11 +28,13 @@ __all__ = [
     "confidence",
     "correctness",
     "density",
+    "detector",
     "disagreement",
     "duplicate",
     "el2n",
     "entropy",
     "forgetting",
+    "label_issue",
     "label_quality",
     "least_confident",
     "loss",

@@ -45,7 +45,7 @@ def leading(p: Floats) -> Iterator[tuple[slice, Floats, Floats]]:
     """
     p = np.asarray(p)  # a memory map's own slicing costs more than the arithmetic
     size = min(CHUNK, p.shape[1])
-    high, low, less = (np.empty(size, np.float32) for _ in range(3))
+    high, low, less = (np.empty(size, p.dtype) for _ in range(3))
     for part in chunks(p.shape[1]):
         m = part.stop - part.start
         first, second, rest = high[:m], low[:m], less[:m]
