@@ -13,11 +13,13 @@ from tilth.signals.geometry import (
 )
 from tilth.signals.quality import label_quality, suggest
 from tilth.signals.uncertainty import confidence, entropy, least_confident, margin
+from tilth.signals.value import data_oob, leave_one_out, shapley
 
 __all__ = [
     "age",
     "column",
     "confidence",
+    "data_oob",
     "density",
     "duplicate",
     "duplicate_group",
@@ -25,11 +27,13 @@ __all__ = [
     "entropy",
     "label_quality",
     "least_confident",
+    "leave_one_out",
     "lof",
     "margin",
     "novelty",
     "outlier",
     "random",
+    "shapley",
     "suggest",
     "typicality",
     "weight",

@@ -25,22 +25,23 @@ PENDING = 16_384
 
 
 def unit(rows: Floats) -> Floats:
-    """Return rows of length 1; NaN where a row has no direction (zero, or NaN itself).
+    """Return rows of length 1; NaN where a row has no direction (zero, or not finite).
 
     >>> unit(np.array([[3, 4], [0, 0]], np.float32))
     array([[0.6, 0.8],
            [nan, nan]], dtype=float32)
     """
     rows = np.asarray(rows, np.float32)
-    length = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64)).astype(np.float32)
-    length[length == 0] = np.nan
-    return rows / length[:, None]
+    length = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    length[(length == 0) | ~np.isfinite(length)] = np.nan
+    # divided in float64: lengths of float32 rows may be beyond float32
+    return np.divide(rows, length[:, None], out=np.empty_like(rows), casting="same_kind")
 
 
 def similarity(of: Ids, among: Ids, rows: Callable[[Ids], Floats], k: int) -> Floats:
     """Return the mean cosine similarity of each record of `of` to the k nearest of `among`; float32[len(of)].
 
-    A record is not its own neighbour.     `rows(ids)` gives unit rows. With fewer than k others, the mean over those
+    A record is not its own neighbour. `rows(ids)` gives unit rows. With fewer than k others, the mean over those
     there are; NaN where there is none.
     """
     out = np.full(len(of), np.nan, np.float32)
