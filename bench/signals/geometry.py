@@ -115,9 +115,7 @@ def _inverted(table: np.ndarray) -> Groups:
 
     faiss.omp_set_num_threads(1)
     cells = int(4 * np.sqrt(len(table)))
-    index = faiss.IndexIVFFlat(
-        faiss.IndexFlatIP(table.shape[1]), table.shape[1], cells, faiss.METRIC_INNER_PRODUCT
-    )
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(table.shape[1]), table.shape[1], cells, faiss.METRIC_INNER_PRODUCT)
     index.train(table[: 40 * cells])
     index.add(table)
     index.nprobe = max(1, cells // 20)
@@ -153,4 +151,6 @@ def _neighbours(n: int, speed: float) -> Iterator[Row]:
     model = LocalOutlierFactor(20)
     theirs = timed(lambda: model.fit(table), repeats=1, warm=0)
     same = np.allclose(local_outlier_factor(row, far), -model.negative_outlier_factor_, rtol=1e-5)
-    yield Row(f"local outlier factor, {n:,} x 64, k = 20", ours, "scikit-learn", theirs, floor, same=same, judged="1e-5")
+    yield Row(
+        f"local outlier factor, {n:,} x 64, k = 20", ours, "scikit-learn", theirs, floor, same=same, judged="1e-5"
+    )

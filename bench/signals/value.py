@@ -44,8 +44,12 @@ def rows(*, quick: bool) -> Iterator[Row]:
         theirs, told = Times((expected,)), f"; its time scaled from {few} reference rows"
     else:
         theirs, told = timed(lambda: _pydvl(table, label, reference, asked), repeats=1, warm=0), ""
-    off = float(np.abs(_pydvl(table, label, reference[:few], asked[:few]) - shapley_values(
-        table, label, reference[:few], asked[:few], K)).max())
+    off = float(
+        np.abs(
+            _pydvl(table, label, reference[:few], asked[:few])
+            - shapley_values(table, label, reference[:few], asked[:few], K)
+        ).max()
+    )
     peer = f"pyDVL {version('pydvl')}"
     # 0.9 takes the wrong rank for a row's share and the mean so far for the value at this reference row
     wrong = version("pydvl").startswith("0.9.")
@@ -74,7 +78,7 @@ def _pydvl(table: np.ndarray, label: np.ndarray, reference: np.ndarray, asked: n
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         if version("pydvl").startswith("0.9."):
-            np.float_ = np.float64  # pyright: ignore[reportAttributeAccessIssue]  (it was written for numpy 1)
+            vars(np)["float_"] = np.float64  # it was written for numpy 1
             from pydvl.utils import Dataset, Utility
             from pydvl.value.shapley.knn import knn_shapley
 

@@ -11,6 +11,8 @@ Doubles = npt.NDArray[np.float64]
 
 BLOCK, TILE = 512, 2048
 """Rows compared at once: 512 x 2048 products in float32 are 4 MB, which stay in the cache until looked through."""
+GROUP = 16
+"""Columns of the first tile of which only the highest score is looked at: a first bar without a sort."""
 SPARE = 8
 """Candidates beyond k: where the last of them is farther than rounding can hide, the k nearest are among them."""
 FEW = 64
@@ -86,16 +88,14 @@ class _Search:
         A score is a.b - |b|^2 / 2: the higher, the nearer. Where nothing is left out the least is minus infinity.
         """
         keep = min(self.k + SPARE, len(self.among) - 1)
-        score = np.full((len(some), keep), -np.inf, np.float32)
-        place = np.zeros((len(some), keep), np.int64)
+        best = _Best(len(some), keep)
         left, own = self.left[some], self.place[some]
         for at in range(0, len(self.among), TILE):
             tile = left @ self.right[at : at + TILE].T
             here = np.flatnonzero((own >= at) & (own < at + tile.shape[1]))
             tile[here, own[here] - at] = -np.inf
-            row, column = np.divmod(np.flatnonzero((tile > score.min(axis=1)[:, None]).ravel()), tile.shape[1])
-            if len(row):
-                score, place = _highest(score, place, row, column + at, tile[row, column])
+            best.add(tile, at)
+        score, place = best.done()
         least = score.min(axis=1)
         if keep >= len(self.among) - 1:
             least = np.where(own >= 0, np.float32(-np.inf), least)
@@ -133,16 +133,49 @@ class _Search:
         return out
 
 
-def _highest(score: Floats, place: Ids, row: Ids, new: Ids, value: Floats) -> tuple[Floats, Ids]:
-    """Return the highest scores of each row, and where they are, with those in (`row`, `new`, `value`), row by row."""
-    number = np.bincount(row, minlength=len(score))
-    at = score.shape[1] + np.arange(len(row)) - np.repeat(np.cumsum(number) - number, number)
-    both = np.full((len(score), score.shape[1] + int(number.max())), -np.inf, np.float32)
-    places = np.zeros(both.shape, np.int64)
-    both[:, : score.shape[1]], places[:, : score.shape[1]] = score, place
-    both[row, at], places[row, at] = value, new
-    keep = np.argpartition(both, both.shape[1] - score.shape[1], axis=1)[:, -score.shape[1] :]
-    return np.take_along_axis(both, keep, 1), np.take_along_axis(places, keep, 1)
+class _Best:
+    """The highest scores of each of some rows so far, and where they are.
+
+    Those that pass the least of them are gathered and put among them only when there are enough of them: to do so
+    after every tile took longer than the products.
+    """
+
+    def __init__(self, rows: int, keep: int) -> None:
+        self.score = np.full((rows, keep), -np.inf, np.float32)
+        self.place = np.zeros((rows, keep), np.int64)
+        self.bar = np.full((rows, 1), -np.inf, np.float32)
+        self.waiting: list[tuple[Ids, Ids, Floats]] = []
+
+    def add(self, tile: Floats, at: int) -> None:
+        """Look through the scores of further columns, the first of which has the place `at`."""
+        rows, width = tile.shape
+        keep = self.score.shape[1]
+        if at == 0 and width % GROUP == 0 and width // GROUP > keep:
+            # each of the `keep` groups of the highest maxima has a score of that much
+            most = tile.reshape(rows, GROUP, width // GROUP).max(axis=1)
+            self.bar = np.partition(most, -keep, axis=1)[:, -keep, None]
+        row, column = np.divmod(np.flatnonzero((tile >= self.bar).ravel()), width)
+        self.waiting.append((row, column + at, tile[row, column]))
+        if sum(len(row) for row, _, _ in self.waiting) > rows * keep // 2:
+            self.done()
+
+    def done(self) -> tuple[Floats, Ids]:
+        """Return the highest scores of each row, float32 [rows, keep], and their places."""
+        row = np.concatenate([row for row, _, _ in self.waiting])
+        place = np.concatenate([place for _, place, _ in self.waiting])
+        score = np.concatenate([score for _, _, score in self.waiting])
+        self.waiting = [(row[:0], place[:0], score[:0])]
+        order = np.argsort(row, kind="stable")
+        keep, number = self.score.shape[1], np.bincount(row, minlength=len(self.score))
+        to = keep + np.arange(len(row)) - np.repeat(np.cumsum(number) - number, number)
+        scores = np.full((len(self.score), keep + int(number.max())), -np.inf, np.float32)
+        places = np.zeros(scores.shape, np.int64)
+        scores[:, :keep], places[:, :keep] = self.score, self.place
+        scores[row[order], to], places[row[order], to] = score[order], place[order]
+        best = np.argpartition(scores, -keep, axis=1)[:, -keep:]
+        self.score, self.place = np.take_along_axis(scores, best, 1), np.take_along_axis(places, best, 1)
+        self.bar = self.score.min(axis=1)[:, None]
+        return self.score, self.place
 
 
 def _earlier_copies(rows: Floats) -> Ids:

@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float32]
 ROUNDING = 1e-6
 """Two equal rows of length 1 have a product this far from 1."""
 SLACK = 2e-5
-"""What turning and rounding may take from a bound: ten times what was seen at 2,048 dimensions."""
+"""What turning and rounding may take from a bound: ten times the most that was seen, 1e-6 at 2,048 dimensions."""
 SAMPLE = 2048
 """Rows from which the directions and their number are chosen; any choice is exact, a bad one is slow."""
 WIDTHS = (8, 16, 24, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512)
@@ -73,7 +73,7 @@ class Pruned:
 def _shortened(rows: Floats, loose: np.float32) -> Floats:
     """Return float32 [n, m + 1], whose products are bounds; `rows` themselves where that is no less work."""
     n, d = rows.shape
-    if n <= SAMPLE or d <= WIDTHS[0]:
+    if n <= max(SAMPLE, 9 * d) or d <= WIDTHS[0]:  # to find the directions takes as long as 40 d^3 multiplications
         return rows
     # other rows than those it is judged on: of its own rows 2,000 hold twice as much in the leading of 384 directions
     learnt, some = rows[:: max(2, 2 * n // (8 * SAMPLE))], rows[1 :: max(2, n // SAMPLE)]

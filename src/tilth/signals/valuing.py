@@ -79,15 +79,16 @@ def _nearest_first(
     middle = np.asarray(rows, np.float64).mean(axis=0)  # near 0 the rounding of products is least
     rows, reference = rows - middle, reference - middle
     square, own = np.einsum("ij,ij->i", rows, rows), np.einsum("ij,ij->i", reference, reference)
-    # one product gives squared distances that are already brought to 0 ... 2^32 - 2
+    # one product gives squared distances that are already brought to 1 ... 2^32 - 3; rounding does not reach 0
     most = (np.sqrt(own) + np.sqrt(square.max(initial=0))) ** 2
-    scale = (2**32 - 2) / np.where(most > 0, most, 1)
-    left = scale[:, None] * np.column_stack([-2 * reference, np.ones(len(reference)), own])
-    right = np.column_stack([rows, square, np.ones(len(rows))])
-    at_once = max(1, AT_ONCE // max(len(rows), 1))
-    for start in range(0, len(reference), at_once):
-        block = left[start : start + at_once] @ right.T
-        for one, far in enumerate(np.maximum(block, 0, out=block), start):
+    scale = (2**32 - 4) / np.where(most > 0, most, 1)
+    left = np.column_stack([scale[:, None] * -2 * reference, scale, scale * own + 1])
+    right = np.ascontiguousarray(np.column_stack([rows, square, np.ones(len(rows))]).T)
+    # the same memory for every block: new pages would take as long as a third of the product
+    block = np.empty((max(1, min(AT_ONCE // max(len(rows), 1), len(reference))), len(rows)))
+    for start in range(0, len(reference), len(block)):
+        some = left[start : start + len(block)]
+        for one, far in enumerate(np.matmul(some, right, out=block[: len(some)]), start):
             if family is None or reference_family is None:
                 kin = np.empty(0, np.int64)
             else:
