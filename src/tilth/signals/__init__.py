@@ -3,7 +3,16 @@
 from tilth.signals.basic import age, column, random, weight
 from tilth.signals.content import aspect, brightness, missing, rarity, sharpness, text_length
 from tilth.signals.dynamics import aum, cartography_confidence, correctness, el2n, forgetting, loss, variability
-from tilth.signals.geometry import density, duplicate, novelty
+from tilth.signals.geometry import (
+    density,
+    duplicate,
+    duplicate_group,
+    duplicate_groups,
+    lof,
+    novelty,
+    outlier,
+    typicality,
+)
 from tilth.signals.quality import detector, label_issue, label_quality, suggest
 from tilth.signals.uncertainty import (
     bald,
@@ -15,6 +24,7 @@ from tilth.signals.uncertainty import (
     margin,
     temperature,
 )
+from tilth.signals.value import data_oob, leave_one_out, shapley
 
 __all__ = [
     "age",
@@ -27,26 +37,34 @@ __all__ = [
     "column",
     "confidence",
     "correctness",
+    "data_oob",
     "density",
     "detector",
     "disagreement",
     "duplicate",
+    "duplicate_group",
+    "duplicate_groups",
     "el2n",
     "entropy",
     "forgetting",
     "label_issue",
     "label_quality",
     "least_confident",
+    "leave_one_out",
+    "lof",
     "loss",
     "margin",
     "missing",
     "novelty",
+    "outlier",
     "random",
     "rarity",
+    "shapley",
     "sharpness",
     "suggest",
     "temperature",
     "text_length",
+    "typicality",
     "variability",
     "weight",
 ]

@@ -9,7 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["leaders", "similarity", "unit"]
+from tilth.signals.bounds import Pruned, joined
+
+__all__ = ["groups", "leaders", "similarity", "unit"]
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -18,27 +20,28 @@ BLOCK, TILE = 512, 2048
 """Rows compared at once: 512 x 2048 products in float32 are 4 MB, which stay in the cache until looked through."""
 GROUP = 16
 """Products of which only the highest is compared with the bar: few pass it, and only these are sorted."""
-ROUNDING = 1e-6
-"""Two equal rows of length 1 have a product this far from 1."""
+PENDING = 16_384
+"""Near pairs kept until their groups are joined, which costs a look at every row."""
 
 
 def unit(rows: Floats) -> Floats:
-    """Return rows of length 1; NaN where a row has no direction (zero, or NaN itself).
+    """Return rows of length 1; NaN where a row has no direction (zero, or not finite).
 
     >>> unit(np.array([[3, 4], [0, 0]], np.float32))
     array([[0.6, 0.8],
            [nan, nan]], dtype=float32)
     """
     rows = np.asarray(rows, np.float32)
-    length = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64)).astype(np.float32)
-    length[length == 0] = np.nan
-    return rows / length[:, None]
+    length = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    length[(length == 0) | ~np.isfinite(length)] = np.nan
+    # divided in float64: lengths of float32 rows may be beyond float32
+    return np.divide(rows, length[:, None], out=np.empty_like(rows), casting="same_kind")
 
 
 def similarity(of: Ids, among: Ids, rows: Callable[[Ids], Floats], k: int) -> Floats:
     """Return the mean cosine similarity of each record of `of` to the k nearest of `among`; float32[len(of)].
 
-    A record is not its own neighbour.     `rows(ids)` gives unit rows. With fewer than k others, the mean over those
+    A record is not its own neighbour. `rows(ids)` gives unit rows. With fewer than k others, the mean over those
     there are; NaN where there is none.
     """
     out = np.full(len(of), np.nan, np.float32)
@@ -86,18 +89,50 @@ def leaders(ids: Ids, rows: Callable[[Ids], Floats], threshold: float) -> npt.ND
 
     So every dropped record has one that stays at a cosine similarity of `threshold` or more, and no two that stay have.
     """
+    near = Pruned(rows(ids), threshold)
     stays = np.zeros(len(ids), bool)
-    bar = np.float32(threshold - ROUNDING)
-    kept = ids[:0]
+    kept = np.empty(0, np.int64)
     for start in range(0, len(ids), BLOCK):
-        some = ids[start : start + BLOCK]
-        left = rows(some)
-        free = np.ones(len(some), bool)
+        free = np.arange(start, min(start + BLOCK, len(ids)))
         for at in range(0, len(kept), TILE):
-            free &= ~((left @ rows(kept[at : at + TILE]).T) >= bar).any(axis=1)
-        near = np.tril(left @ left.T >= bar, -1)
-        for i in np.flatnonzero(near.any(axis=1)):  # only records with a near one in the same block
-            free[i] &= not (near[i] & free).any()
-        stays[start : start + BLOCK] = free
-        kept = np.concatenate([kept, some[free]])
+            free = np.delete(free, near.between(free, kept[at : at + TILE])[0])
+        later, earlier = near.between(free, free)
+        stays[free] = True
+        for i, j in zip(later.tolist(), earlier.tolist(), strict=True):  # ordered by `later`
+            if j < i and stays[free[j]]:
+                stays[free[i]] = False
+        kept = np.concatenate([kept, free[stays[free]]])
     return stays
+
+
+def groups(rows: Floats, threshold: float) -> Ids:
+    """Return for each unit row the lowest row of its group: all that a chain of cosines of `threshold` or more joins.
+
+    >>> groups(np.array([[1, 0], [0, 1], [0.8, 0.6], [0.6, 0.8]], np.float32), 0.9)
+    array([0, 1, 2, 2])
+
+    int64[n]: the connected components of the graph of near pairs. A pair whose rows are in one group by then is not
+    looked at again, and a tile of such pairs is not even multiplied: where all rows are alike the work is that of one
+    block.
+    """
+    near, label = Pruned(rows, threshold), np.arange(len(rows))
+    found: list[tuple[Ids, Ids]] = []
+    for start in range(0, len(rows), BLOCK):
+        left = np.arange(start, min(start + BLOCK, len(rows)))
+        for at in range(start, len(rows), TILE):
+            right = np.arange(at, min(at + TILE, len(rows)))
+            if (label[right] == label[start]).all() and (label[left] == label[start]).all():
+                continue
+            i, j = near.passing(near.short[start : left[-1] + 1] @ near.short[at : right[-1] + 1].T)
+            apart = label[left[i]] != label[right[j]]
+            i, j = i[apart], j[apart]
+            if near.short is not near.rows:
+                i, j = near.checked(left, right, i, j)
+            found.append((left[i], right[j]))
+            if sum(len(pairs) for pairs, _ in found) > PENDING:
+                label, found = _together(label, found), []
+    return _together(label, found)
+
+
+def _together(label: Ids, found: list[tuple[Ids, Ids]]) -> Ids:
+    return joined(label, *(np.concatenate([pairs[side] for pairs in found] or [label[:0]]) for side in (0, 1)))
