@@ -12,7 +12,7 @@ __all__ = ["confidence", "entropy", "least_confident", "margin"]
 Floats = npt.NDArray[np.float32]
 
 
-@signal(needs={"probabilities"}, tasks={"class", "classes"})
+@signal(needs={"probabilities"}, tasks={"class", "classes"}, pointwise=True)
 def margin(state: State) -> npt.NDArray[np.float64]:
     """How close the two most probable classes are: one minus the gap between them.
 
@@ -36,7 +36,7 @@ def margin(state: State) -> npt.NDArray[np.float64]:
     return out
 
 
-@signal(needs={"probabilities"}, tasks={"class", "classes"})
+@signal(needs={"probabilities"}, tasks={"class", "classes"}, pointwise=True)
 def entropy(state: State) -> Floats:
     """How spread out the predicted probabilities are, as a share of the most that they could be.
 
@@ -51,7 +51,7 @@ def entropy(state: State) -> Floats:
     return mean_entropy(state.probabilities, several=_several(state))
 
 
-@signal(needs={"probabilities"})
+@signal(needs={"probabilities"}, pointwise=True)
 def least_confident(state: State) -> Floats:
     """How little the model believes its own prediction: one minus the probability of the most probable class.
 
@@ -64,7 +64,7 @@ def least_confident(state: State) -> Floats:
     return 1 - _highest(state)
 
 
-@signal(needs={"probabilities"})
+@signal(needs={"probabilities"}, pointwise=True)
 def confidence(state: State) -> Floats:
     """How probable the model finds the class that it predicts; high where it is sure.
 
