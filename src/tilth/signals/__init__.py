@@ -3,6 +3,7 @@
 from tilth.signals.basic import age, column, random, weight
 from tilth.signals.geometry import density, duplicate, novelty
 from tilth.signals.quality import label_quality, suggest
+from tilth.signals.slices import find_slices, in_slice, worst_slice
 from tilth.signals.uncertainty import confidence, entropy, least_confident, margin
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "density",
     "duplicate",
     "entropy",
+    "find_slices",
+    "in_slice",
     "label_quality",
     "least_confident",
     "margin",
@@ -19,4 +22,5 @@ __all__ = [
     "random",
     "suggest",
     "weight",
+    "worst_slice",
 ]
