@@ -17,7 +17,7 @@ from tilth.dataset import Dataset
 from tilth.errors import HeldOut, NotData, NotFound, UsageError
 from tilth.metrics import accuracy
 from tilth.selectors import Chosen, Selector, answered, labeled, records, removed, unlabeled
-from tilth.selectors.picked import SAMPLE, Picked, highest
+from tilth.selectors.picked import Picked, highest
 from tilth.selectors.spread import farthest
 from tilth.signals import column, confidence, duplicate, entropy, label_quality, margin, novelty, random, weight
 from tilth.state import State
@@ -266,16 +266,21 @@ def test_the_highest_are_chosen_exactly(state: State, values: list[float], k: in
     score[: len(values)] = values
     mask = np.arange(N) % 4 != 0
     picked = Picked.all_of(mask, "x") if as_set else Picked(None, np.flatnonzero(mask)[::-1], "x", "x")
-    found = highest(score, picked, k, state)
+    found = highest(halves(score), picked, k, state).ids
     usable = score[mask & ~np.isnan(score)]
     assert score[found].tolist() == np.sort(usable)[::-1][:k].tolist()
     assert mask[found].all()
     assert len(set(found.tolist())) == len(found)
 
 
+def halves(score: np.ndarray) -> list[tuple[slice, np.ndarray]]:
+    half = len(score) // 2
+    return [(part, score[part]) for part in (slice(0, half), slice(half, len(score)))]
+
+
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> State:
-    return make_state(tmp_path_factory.mktemp("many"), ["a"] * (8 * SAMPLE))
+    return make_state(tmp_path_factory.mktemp("many"), ["a"] * 100_000)
 
 
 @pytest.mark.parametrize("shape", ["random", "rising", "equal", "rare", "striped", "unknown"])
@@ -291,7 +296,7 @@ def test_the_highest_of_many_are_chosen_exactly(shape: str, many: State) -> None
         "unknown": np.where(chance.random(n) < 0.999, np.nan, chance.random(n)),
     }[shape]
     mask = chance.random(n) < 0.5
-    found = highest(score, Picked.all_of(mask, "x"), k, many)
+    found = highest(halves(score), Picked.all_of(mask, "x"), k, many).ids
     usable = score[mask & ~np.isnan(score)]
     assert score[found].tolist() == np.sort(usable)[::-1][:k].tolist()
     assert mask[found].all()

@@ -1,6 +1,7 @@
 """What a model said of every record: one array a kind on disk, memory-mapped."""
 
 import json
+import mmap
 import os
 import secrets
 import shutil
@@ -28,6 +29,10 @@ KINDS: Mapping[str, str] = {
 """What a signal or metric may need of the trained model's state."""
 
 
+_HELD = 16 << 20
+"""Bytes of mapped files that are looked at part by part before they are given back: after each part it takes longer."""
+
+
 class Outputs:
     """The arrays of one model in `outputs/<ref>/`: `ids` names the records, in the order of the columns of each array.
 
@@ -40,6 +45,7 @@ class Outputs:
         self.folder = folder
         self.ref = folder.name
         self._opened: dict[str, Any] = {}
+        self._looked_at = 0
 
     @cached_property
     def ids(self) -> npt.NDArray[np.int64]:
@@ -64,6 +70,33 @@ class Outputs:
                 f"needs={{{kind!r}}}"
             )
         return self._load(kind)
+
+    def part(self, kind: str, records: slice) -> npt.NDArray[np.float32]:
+        """Return what a kind says of the records from `start` to `stop`: float32 [k, m], embeddings [m, d].
+
+        NaN where nothing is said. Nothing is copied where all of them are spoken of. Each page of a mapped file that
+        was looked at counts as memory of this process; the system gets them back here once they are many, and what is
+        looked at again is read again.
+        """
+        array, by_record = self.get(kind), kind == "embeddings"
+        first, last = np.searchsorted(self.ids, [records.start, records.stop]).tolist()
+        said = array[first:last] if by_record else array[..., first:last]
+        self._looked_at += said.nbytes
+        if self._looked_at > _HELD:
+            self._looked_at = said.nbytes
+            for opened in self._opened.values():
+                if isinstance(opened.base, mmap.mmap):
+                    opened.base.madvise(mmap.MADV_DONTNEED)
+        m = records.stop - records.start
+        if last - first == m:
+            return said
+        full = np.full((m, *array.shape[1:]) if by_record else (*array.shape[:-1], m), np.nan, np.float32)
+        at = np.asarray(self.ids[first:last]) - records.start
+        if by_record:
+            full[at] = said
+        else:
+            full[..., at] = said
+        return full
 
     def has(self, *kinds: str) -> bool:
         """Whether all these kinds are there."""

@@ -1,7 +1,7 @@
 """`State`: all that a decision may look at. Everything in Tilth is a function of it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,9 @@ from tilth.errors import UsageError
 from tilth.outputs import Outputs
 
 __all__ = ["Round", "State"]
+
+_PART = 65_536
+"""Records of a part: their scores stay in the cache, and what a part costs by itself (50 us) is little beside that."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,23 @@ class State:
     seed: int = 0
     memo: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """Quantities that were computed on this state, by their text, so that none is computed twice."""
+    only: slice | None = None
+    """Where it is a part of a state (see `parts`): the ids of its records; position 0 is the first of these."""
 
     @cached_property
     def view(self) -> View:
         """The columns of the dataset's version."""
-        return self.dataset.view
+        return self.dataset.view if self.only is None else self.dataset.view.part(self.only)
+
+    def parts(self) -> Iterator[tuple[slice, "State"]]:
+        """Yield (ids, the state of these records alone) in order: what a pointwise signal is computed on.
+
+        Of outputs no more than a part is looked at, so that they need not fit in memory (see `Outputs.part`); what a
+        part has of the dataset beside `view` is that of all records.
+        """
+        for start in range(0, len(self), _PART):
+            ids = slice(start, min(start + _PART, len(self)))
+            yield ids, replace(self, only=ids, memo={})
 
     @property
     def round(self) -> int:
@@ -80,7 +95,11 @@ class State:
                 raise UsageError(
                     f"no model has been trained yet, so there are no {kind}; train first, or use data-only signals"
                 )
-            found = self.memo[f"output:{kind}"] = _aligned(self.outputs, kind, len(self.view))
+            if self.only is not None:
+                found = self.outputs.part(kind, self.only)
+            else:
+                found = _aligned(self.outputs, kind, len(self.view))
+            self.memo[f"output:{kind}"] = found
         return found
 
     @property

@@ -28,6 +28,7 @@ class _Named(Quantity):
     args: Mapping[str, Any]
     wants: frozenset[str]
     tasks: frozenset[str]
+    alone: bool = False
 
     def __hash__(self) -> int:
         return hash(repr(self))
@@ -44,6 +45,11 @@ class _Named(Quantity):
     def needs(self) -> frozenset[str]:
         return self.wants | super().needs
 
+    @property
+    @override
+    def pointwise(self) -> bool:
+        return self.alone
+
     def to_json(self) -> dict[str, Any]:
         return {
             "$": self.tag,
@@ -51,12 +57,13 @@ class _Named(Quantity):
             "args": {k: to_json(v) for k, v in self.args.items()},
             "needs": sorted(self.wants),
             "tasks": sorted(self.tasks),
-        }
+        } | ({"pointwise": True} if self.alone else {})
 
     @classmethod
     def restore(cls, data: Mapping[str, Any]) -> "_Named":
         """Rebuild it from JSON."""
-        return cls(data["function"], data["args"], frozenset(data["needs"]), frozenset(data["tasks"]))
+        needs, tasks = frozenset(data["needs"]), frozenset(data["tasks"])
+        return cls(data["function"], data["args"], needs, tasks, data.get("pointwise", False))
 
     def __repr__(self) -> str:
         parameters = _parameters(self.function.load())[1:]
@@ -118,7 +125,7 @@ class Metric(_Named, tag="metric"):
 
 
 def signal(
-    *, needs: Iterable[str] = (), tasks: Iterable[str] = ("class",)
+    *, needs: Iterable[str] = (), tasks: Iterable[str] = ("class",), pointwise: bool = False
 ) -> Callable[[Callable[Concatenate[State, P], Array]], Callable[P, Signal]]:
     """Make a function State -> float[n] a signal; calling it with the remaining arguments gives a `Signal` value.
 
@@ -127,9 +134,11 @@ def signal(
     ...     return 1 - state.probabilities.max(axis=0)
 
     `needs`: what it reads of the model's state, out of the kinds in `tilth.outputs.KINDS`; `tasks`: the label kinds it
-    fits. The function must be pure: the same state gives the same numbers.
+    fits; `pointwise=True`: a record's number follows from what `view` and `output` say of this record, and from the
+    schema, so that it can be computed part by part (`State.parts`), for a pool that need not fit in memory. The
+    function must be pure: the same state gives the same numbers.
     """
-    return _maker(Signal, needs, tasks)
+    return _maker(Signal, needs, tasks, pointwise)
 
 
 def metric(
@@ -141,7 +150,7 @@ def metric(
     ... def share_unsure(state: State, *, split: str = "valid") -> float:
     ...     return float((state.probabilities[:, state.judged(split)].max(axis=0) < 0.5).mean())
     """
-    return _maker(Metric, needs, tasks)
+    return _maker(Metric, needs, tasks, False)
 
 
 @functools.lru_cache(maxsize=512)  # each time it is shown or computed asks for them: 30 times for one evaluation
@@ -150,7 +159,7 @@ def _parameters(call: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
 
 
 def _maker(
-    cls: type[Any], needs: Iterable[str], tasks: Iterable[str]
+    cls: type[Any], needs: Iterable[str], tasks: Iterable[str], pointwise: bool
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     wants, fits = frozenset(needs), frozenset(tasks)
     unknown = sorted(wants - set(KINDS))
@@ -169,7 +178,7 @@ def _maker(
             except TypeError as why:
                 raise UsageError(f"{call.__name__}{own}: {why}") from why
             told = {k: v for k, v in bound.arguments.items() if v != own.parameters[k].default}
-            return cls(Function.of(call), told, wants, fits)
+            return cls(Function.of(call), told, wants, fits, pointwise)
 
         make.__signature__ = own  # pyright: ignore[reportAttributeAccessIssue]  (what help() and repr read)
         return make

@@ -38,6 +38,11 @@ class Quantity(Value, ABC):
         """Whether it is a number per record."""
         return any(child.per_record for child in self.children() if isinstance(child, Quantity))
 
+    @property
+    def pointwise(self) -> bool:
+        """Whether it can be computed part by part (`State.parts`): a record's number rests on this record alone."""
+        return all(child.pointwise for child in self.children() if isinstance(child, Quantity))
+
     def __add__(self, other: Any) -> "Arithmetic":
         return Arithmetic("+", self, _operand(other))
 

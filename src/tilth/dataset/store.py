@@ -38,6 +38,8 @@ _LEFT = timedelta(seconds=5)
 """How long files of events and labels that were compacted stay; who was about to read one starts anew."""
 _MAGIC = b"LANC"
 """How a manifest ends."""
+_ROWS = 1 << 18
+"""Rows read at once where a column is read whole: ten million hashes take no longer so than in one go."""
 _TRIES = 5
 """How often a read starts anew because another process has replaced the files it was to read."""
 
@@ -379,12 +381,16 @@ class Store:
             if have is None or len(have) < n:
                 at = 0 if have is None else len(have)
                 source = "content_hash" if name == "content" else name
-                array = self.payload.read([source], at, n - at)[source].combine_chunks()
-                if name == "content":
-                    raw = np.frombuffer(array.buffers()[1] or b"", np.uint8, count=32 * (array.offset + len(array)))
-                    new = raw.reshape(-1, 32)[array.offset :, :8].copy().view(np.uint64).ravel()
-                else:
-                    new = array.to_numpy(zero_copy_only=False)
+                dtype = np.uint64 if name == "content" else self.payload.schema.field(source).type.to_pandas_dtype()
+                new = np.empty(n - at, dtype)
+                for start in range(at, n, _ROWS):  # in one go, what the reader allocates is three times the column
+                    some = self.payload.read([source], start, min(_ROWS, n - start))[source].combine_chunks()
+                    if name == "content":
+                        raw = np.frombuffer(some.buffers()[1] or b"", np.uint8, count=32 * (some.offset + len(some)))
+                        found = raw.reshape(-1, 32)[some.offset :, :8].copy().view(np.uint64).ravel()
+                    else:
+                        found = some.to_numpy(zero_copy_only=False)
+                    new[start - at : start - at + len(found)] = found
                 have = new if have is None or at == 0 else np.concatenate([have, new])
                 self._columns[name] = have
             return have[:n]

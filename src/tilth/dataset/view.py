@@ -88,6 +88,10 @@ class View:
         """bool[n]: alive, in train, without a label, and nobody is or was asked about it."""
         return self.train & ~self.labeled & (self.asked == FREE)
 
+    def part(self, records: slice) -> "View":
+        """Return the columns of some records that lie together, not copied; position 0 is the first of these."""
+        return replace(self, **{name: getattr(self, name)[records] for name in _ARRAYS})
+
     def grown(self, commits: Sequence[Commit], label0: npt.NDArray[Any], split0: npt.NDArray[Any]) -> "View":
         """Return the view with room for the payload rows of the commits that follow, their new records born.
 

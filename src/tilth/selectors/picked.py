@@ -1,6 +1,8 @@
 """Records on their way through a selector, and what comes out of it: `Chosen`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -8,14 +10,14 @@ import numpy.typing as npt
 from tilth.dataset.splits import draw
 from tilth.state import State
 
-__all__ = ["Chosen", "Picked", "highest", "shuffled"]
+__all__ = ["Best", "Chosen", "Picked", "highest", "shuffled"]
 
 Ids = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
-SAMPLE = 16_384
-"""Records looked at to guess a bar that a little more than k records pass; a bad guess costs time, not exactness."""
+_ROOM = 4096
+"""Candidates that are gathered before the bar is raised: to look through so few costs less than what a part costs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,14 @@ class Chosen:
     def __repr__(self) -> str:
         over = f", {self.passed_over:,} passed over" if self.passed_over else ""
         return f"Chosen({len(self):,} records: {self.reason}{over})"
+
+
+class Best(NamedTuple):
+    """The highest: `ids` int64[k], `score` float64[k], and of how many among the picked the score is `unknown`."""
+
+    ids: Ids
+    score: npt.NDArray[np.float64]
+    unknown: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,32 +120,37 @@ def shuffled(ids: Ids, state: State) -> Ids:
     return ids[np.argsort(ties(ids, state))]
 
 
-def highest(score: Floats, picked: Picked, k: int, state: State) -> Ids:
-    """Return the ids of the k highest scores among the picked, highest first, ties by key; NaN is never among them."""
-    if picked.ids is not None:
-        hits = picked.ids[~np.isnan(score[picked.ids])]
-    else:
-        hits = _passing(score, np.asarray(picked.mask), k)
-    found = score[hits]
-    if len(hits) > k:
-        bar = np.partition(found, len(hits) - k)[len(hits) - k]
-        above, equal = hits[found > bar], hits[found == bar]
-        hits = np.concatenate([above, shuffled(equal, state)[: k - len(above)]])
-        found = score[hits]
-    return hits[np.lexsort((ties(hits, state), -found))]
+def highest(parts: Iterable[tuple[slice, Floats]], picked: Picked, k: int, state: State) -> Best:
+    """Return the k highest scores among the picked, highest first, ties by key; NaN is never among them.
+
+    `parts`: slices of records, in order, and the score of each of their records. One pass: the k-th best so far is the
+    bar for what comes, so of n records in any order about k log(n / k) are looked at twice, and what is kept never
+    grows beyond k and a part.
+    """
+    flags = picked.flags(state)
+    best, score, bar, unknown = np.empty(0, np.int64), np.empty(0), -np.inf, 0
+    for part, found in parts:
+        among = flags[part]
+        at = np.flatnonzero((found >= bar) & among)
+        nan = np.isnan(found)
+        unknown += int(np.count_nonzero(nan & among)) if nan.any() else 0
+        if not len(at):
+            continue
+        best, score = np.concatenate([best, at + part.start]), np.concatenate([score, found[at].astype(np.float64)])
+        if len(best) > max(2 * k, _ROOM):
+            best, score = _best(best, score, k, state)
+            bar = score.min()
+    best, score = _best(best, score, k, state)
+    order = np.lexsort((ties(best, state), -score))
+    return Best(best[order], score[order], unknown)
 
 
-def _passing(score: Floats, mask: Flags, k: int) -> Ids:
-    """Return at least the k highest of the masked records (all, where there are fewer): those above a guessed bar."""
-    step = max(1, len(score) // SAMPLE)
-    some = score[::step][mask[::step]]
-    some = some[~np.isnan(some)]
-    n = int(np.count_nonzero(mask))
-    share = len(some) * k / max(n, 1)
-    rank = int(share + 4 * np.sqrt(share) + 8)
-    if rank < len(some) // 2:
-        bar = np.partition(some, len(some) - rank)[len(some) - rank]
-        hits = np.flatnonzero((score >= bar) & mask)
-        if len(hits) >= k:
-            return hits
-    return np.flatnonzero(mask & ~np.isnan(score))
+def _best(ids: Ids, score: npt.NDArray[np.float64], k: int, state: State) -> tuple[Ids, npt.NDArray[np.float64]]:
+    """Return the k highest, ties by key, in no order."""
+    if len(ids) <= k:
+        return ids, score
+    bar = np.partition(score, len(ids) - k)[len(ids) - k]
+    above, equal = np.flatnonzero(score > bar), np.flatnonzero(score == bar)
+    first = equal[np.argsort(ties(ids[equal], state), kind="stable")[: k - len(above)]]
+    kept = np.concatenate([above, first])
+    return ids[kept], score[kept]

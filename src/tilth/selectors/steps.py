@@ -1,6 +1,7 @@
 """The steps of a selector: each takes the records chosen so far and returns fewer, or the same in an order."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from tilth.errors import UsageError, did_you_mean
 from tilth.selectors.fields import groups, matches, needs_of
 from tilth.selectors.picked import Picked, highest, nothing, shuffled, ties
 from tilth.selectors.spread import farthest
+from tilth.signals.kernels import chunks
 from tilth.state import State
 
 __all__ = ["Diverse", "Per", "Sample", "Step", "Top", "Where"]
@@ -76,9 +78,8 @@ class Top(Step, tag="top"):
         """Keep the first k by the signal."""
         n = len(picked)
         word = "bottom" if self.lowest else "top"
-        value = np.asarray(self.by.value(state))
-        ids = highest(-value if self.lowest else value, picked, self.k, state)
-        over = _unknown(value, picked) if n else 0
+        sign = -1 if self.lowest else 1
+        ids, score, over = highest(((part, sign * said) for part, said in _said(self.by, state)), picked, self.k, state)
         what = f"{word} {self.k:,} {picked.what} by {self.by!r}"
         reason = f"{self.by!r} among {word} {self.k:,} of {picked.counted()}{_all(len(ids), self.k)}"
         if not len(ids):
@@ -87,7 +88,7 @@ class Top(Step, tag="top"):
                 if n
                 else nothing(picked.what)
             )
-        return Picked(None, ids, what, reason, value[ids].astype(np.float64), repr(self.by), picked.passed_over + over)
+        return Picked(None, ids, what, reason, sign * score, repr(self.by), picked.passed_over + over)
 
     def __repr__(self) -> str:
         return f".{'bottom' if self.lowest else 'top'}({self.k}, by={self.by!r})"
@@ -198,9 +199,15 @@ class Diverse(Step, tag="diverse"):
         return f".diverse({self.k}{within}{f', by={show(self.by)}' if self.by != 'embeddings' else ''})"
 
 
-def _unknown(value: npt.NDArray[Any], picked: Picked) -> int:
-    unknown = np.isnan(value)
-    return int(np.count_nonzero(unknown & picked.mask if picked.mask is not None else unknown[picked.members()]))
+def _said(by: Quantity, state: State) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+    """Yield the values of a signal part by part: computed so where it can be, so that no more is in memory."""
+    if by.pointwise:
+        for ids, part in state.parts():
+            yield ids, np.asarray(by.compute(part))
+        return
+    value = np.asarray(by.value(state))
+    for ids in chunks(len(value)):
+        yield ids, value[ids]
 
 
 def _all(found: int, k: int) -> str:

@@ -14,6 +14,7 @@ from tilth.signals.geometry import (
     typicality,
 )
 from tilth.signals.quality import detector, label_issue, label_quality, suggest
+from tilth.signals.slices import find_slices, in_slice, worst_slice
 from tilth.signals.uncertainty import (
     bald,
     calibrated_confidence,
@@ -46,7 +47,9 @@ __all__ = [
     "duplicate_groups",
     "el2n",
     "entropy",
+    "find_slices",
     "forgetting",
+    "in_slice",
     "label_issue",
     "label_quality",
     "least_confident",
@@ -67,4 +70,5 @@ __all__ = [
     "typicality",
     "variability",
     "weight",
+    "worst_slice",
 ]

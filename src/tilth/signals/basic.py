@@ -32,7 +32,7 @@ def age(state: State) -> Floats:
     return out
 
 
-@signal(tasks=ALL)
+@signal(tasks=ALL, pointwise=True)
 def weight(state: State) -> npt.NDArray[np.float32]:
     """How much a record counts in training.
 

@@ -24,7 +24,7 @@ def _judged(made: Signal) -> Signal:
 
 
 @refined(_judged)
-@signal()
+@signal(pointwise=True)
 def label_quality(state: State, *, by: str = "probe", method: str = "normalized_margin") -> Floats:
     """How far the given label of a record can be believed; low is suspicious.
 

@@ -28,7 +28,7 @@ _FITTED = 20_000
 """Labelled records that a temperature is fitted on: one number needs no more, and a hundred classes stay at 16 MB."""
 
 
-@signal(needs={"probabilities"}, tasks={"class", "classes"})
+@signal(needs={"probabilities"}, tasks={"class", "classes"}, pointwise=True)
 def margin(state: State) -> npt.NDArray[np.float64]:
     """How close the two most probable classes are: one minus the gap between them.
 
@@ -53,7 +53,7 @@ def margin(state: State) -> npt.NDArray[np.float64]:
     return out
 
 
-@signal(needs={"probabilities"}, tasks={"class", "classes"})
+@signal(needs={"probabilities"}, tasks={"class", "classes"}, pointwise=True)
 def entropy(state: State) -> Floats:
     """How spread out the predicted probabilities are, as a share of the most that they could be.
 
@@ -71,7 +71,7 @@ def entropy(state: State) -> Floats:
     return mean_entropy(state.probabilities, several=_several(state))
 
 
-@signal(needs={"probabilities"})
+@signal(needs={"probabilities"}, pointwise=True)
 def least_confident(state: State) -> Floats:
     """How little the model believes its own prediction: one minus the probability of the most probable class.
 
@@ -86,7 +86,7 @@ def least_confident(state: State) -> Floats:
     return 1 - _highest(state)
 
 
-@signal(needs={"probabilities"})
+@signal(needs={"probabilities"}, pointwise=True)
 def confidence(state: State) -> Floats:
     """How probable the model finds the class that it predicts; high where it is sure.
 

@@ -35,9 +35,10 @@ def check_signal(signal: Quantity, state: State) -> None:
 
     It returns one finite number or NaN a record, the same ones when asked again; it reads the outputs that it declares
     in `needs`, all of them and no others; it says NaN of a record that the model has not seen; it goes to JSON and
-    back; and it belongs to the records: stored in another order, they keep their numbers. (The last is tried where the
-    dataset has one version and no derived, weighted or removed records, so that it can be built again.) Give a small
-    state, with some labelled and some unlabelled records and all outputs that the signal reads.
+    back; one that says it is `pointwise` is the same where it is computed part by part; and it belongs to the records:
+    stored in another order, they keep their numbers. (The last is tried where the dataset has one version and no
+    derived, weighted or removed records, so that it can be built again.) Give a small state, with some labelled and
+    some unlabelled records and all outputs that the signal reads.
     """
     if not isinstance(signal, Quantity):
         raise AssertionError(f"check_signal takes a signal, such as margin(); got {type(signal).__name__}")
@@ -63,6 +64,11 @@ def check_signal(signal: Quantity, state: State) -> None:
         )
         _honest(signal, compute, copies, found)
         _written(signal)
+        if signal.pointwise:
+            parts = [slice(n * i // 3, n * (i + 1) // 3) for i in range(3)]
+            split = [compute(replace(copies.state(), only=part, memo={})) for part in parts if part.start < part.stop]
+            said = "says that it is pointwise, and is another where it is computed on a part of the records"
+            _same(signal, found, np.concatenate(split), said)
         unseen = _one_seen(state, found)
         if signal.needs and unseen is not None:
             said = compute(copies.state(unseen=unseen))[unseen]
