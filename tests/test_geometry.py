@@ -19,10 +19,10 @@ from tilth.algebra import Quantity
 from tilth.changes import Changes, Op, events
 from tilth.errors import UsageError
 from tilth.signals import density, duplicate_group, duplicate_groups, lof, novelty, outlier, typicality
+from tilth.signals.bounds import SAMPLE, Pruned, joined
 from tilth.signals.graph import LEAST, graph
 from tilth.signals.nearest import BLOCK, SPARE, TILE, local_outlier_factor, nearest
 from tilth.signals.neighbours import groups, leaders, unit
-from tilth.signals.bounds import SAMPLE, Pruned, joined
 from tilth.state import State
 from tilth.testing.signals import check_signal
 

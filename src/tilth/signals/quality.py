@@ -18,9 +18,10 @@ Floats = npt.NDArray[np.float32]
 
 
 def _judged(made: Signal) -> Signal:
-    one_of("label_quality(method=...)", made.args.get("method", METHODS[0]), METHODS)
+    method = one_of("label_quality(method=...)", made.args.get("method", METHODS[0]), METHODS)
     by = one_of("label_quality(by=...)", made.args.get("by", "probe"), BY)
-    return replace(made, wants=reads(by))
+    # what "auto" takes depends on all records
+    return replace(made, wants=reads(by), alone=made.alone and "auto" not in (by, method))
 
 
 @refined(_judged)

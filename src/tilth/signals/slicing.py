@@ -138,7 +138,8 @@ def upper_tail(bad: Floats, size: Floats, errors: int, n: int) -> Floats:
     >>> upper_tail(np.array([3.0, 0.0]), np.array([3.0, 3.0]), 5, 10).round(4)
     array([0.0833, 1.    ])
 
-    Fisher's exact test. 1 for what is less than a standard deviation above what is expected: no such slice is ever significant.
+    Fisher's exact test. 1 for what is less than a standard deviation above what is expected: no such slice is ever
+    significant.
     """
     out = np.ones(len(bad))
     mean = size * errors / n
