@@ -26,8 +26,9 @@ ROOT = Path(__file__).parent.parent
 STUB = ROOT / "src" / "tilth" / "__init__.pyi"
 PAGES = ROOT / "docs" / "reference"
 
-MODULES = ("tilth.errors", "tilth.protocols", "tilth.testing")
-"""Public without a name in `tilth` itself: imported by those who write a part of their own, or catch an error."""
+MODULES = ("tilth.errors", "tilth.protocols", "tilth.signals", "tilth.testing")
+"""Public, with names that are not (all) in `tilth` itself: the catalogue of signals, and what those import who write a
+part of their own or catch an error."""
 
 INTRO = """\
 # Reference
