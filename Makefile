@@ -30,9 +30,10 @@ check: .venv/.installed ## Formatting, lint, types, floors, and whether the refe
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tools.reference --check
 
-bench: .venv/.bench ## Measure the store, the selection of records, the overhead of a round, and durable runs
+bench: .venv/.bench ## Measure the store, selection, signals, the overhead of a round, and durable runs
 	$(BIN)/python -m bench.store
 	$(BIN)/python -m bench.select
+	$(BIN)/python -m bench.signals
 	$(BIN)/python -m bench.overhead
 	$(BIN)/python -m bench.durable
 
