@@ -305,7 +305,7 @@ def test_the_search_finds_what_trying_everything_finds(depth: int) -> None:
                     text = " & ".join(f"x{c} == {b}" for c, b in zip(some, bins, strict=True))
                     p = hypergeom.sf((wrong & inside).sum() - 1, n, wrong.sum(), inside.sum())
                     rate = ((wrong & inside).sum() + 2) / (inside.sum() + 4)
-                    sure = rate - wrong.mean() - 1.96 * math.sqrt(rate * (1 - rate) / (inside.sum() + 4))
+                    sure = rate - wrong.mean() - 3 * math.sqrt(rate * (1 - rate) / (inside.sum() + 4))
                     tried.append((sure, text, inside, p))
     q = false_discovery_control([p for *_, p in tried])
     expected: list[tuple[str, int]] = []
@@ -445,13 +445,11 @@ def test_the_condition_is_a_value() -> None:
 
 def test_several_slices_are_one_condition(tmp_path: Path) -> None:
     state = planted(tmp_path)
-    found = find_slices(state, clusters=0, depth=1, most=2)
+    found = find_slices(state, clusters=0, most=2)
     assert len(found) == 2
     either = in_slice(found[0].text) | in_slice(found[1].text)
-    assert worst_slice(2, depth=1).mask(state).tolist() == either.mask(state).tolist()
-    assert (
-        worst_slice(2, depth=1).explain(state) == f'worst_slice(k=2, depth=1) = "({found[0].text}) | ({found[1].text})"'
-    )
+    assert worst_slice(2).mask(state).tolist() == either.mask(state).tolist()
+    assert worst_slice(2).explain(state) == f'worst_slice(k=2) = "({found[0].text}) | ({found[1].text})"'
 
 
 def test_clusters_of_embeddings_are_searched_like_a_column(tmp_path: Path) -> None:

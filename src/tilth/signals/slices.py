@@ -214,7 +214,7 @@ def find_slices(
     all conjunctions of up to `depth` (1 to 3) conditions on the `columns` (default: all that are not hidden), numbers
     cut at 19 quantiles, and on the `clusters` of the embeddings where the model gave any (0: none). At least
     `min_size` records (default: 1 % of the judged, 32 or more). Counts what is significant at a false-discovery rate of
-    `level` (Benjamini and Hochberg over all that was looked at); ranked by the error rate less two standard errors; one
+    `level` (Benjamini and Hochberg over all that was looked at); ranked by the error rate less three standard errors; one
     that is by half or more in those before it, or is bad for their sake only, is left out. A `text` goes to `in_slice`
     as it is. UsageError where labels are not one class; NotFound where there are no out-of-fold probabilities.
 
