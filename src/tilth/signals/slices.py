@@ -25,7 +25,7 @@ __all__ = ["InSlice", "Slice", "WorstSlice", "find_slices", "in_slice", "worst_s
 Ids = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-BINS = 10
+BINS = 20
 """Quantiles of a column of numbers."""
 VALUES = 50
 """Values of a column of text, the most frequent ones."""
@@ -212,10 +212,11 @@ def find_slices(
     A record counts as wrong where the model, not having seen it, finds another class than the label most probable:
     labelled training records are judged by out-of-fold probabilities, held-out ones are not looked at. Looked at are
     all conjunctions of up to `depth` (1 to 3) conditions on the `columns` (default: all that are not hidden), numbers
-    cut at their deciles, and on the `clusters` of the embeddings where the model gave any (0: none). At least
+    cut at 19 quantiles, and on the `clusters` of the embeddings where the model gave any (0: none). At least
     `min_size` records (default: 1 % of the judged, 32 or more). Counts what is significant at a false-discovery rate of
-    `level`; ranked by the gap to the rest less two standard errors; one of which more than half is in those before it
-    is left out. UsageError where labels are not one class; NotFound where there are no out-of-fold probabilities.
+    `level` (Benjamini and Hochberg over all that was looked at); ranked by the error rate less three standard errors;
+    one that is by half or more in those before it, or is bad for their sake only, is left out. A `text` goes to
+    `in_slice` as it is. UsageError where labels are not one class; NotFound where there are no out-of-fold probabilities.
 
     Chung, Kraska, Polyzotis, Tae and Whang 2019, Slice Finder; Sagadeeva and Boehm 2021, SliceLine; for clusters of
     embeddings Eyuboglu et al. 2022, Domino.
