@@ -216,7 +216,8 @@ def find_slices(
     `min_size` records (default: 1 % of the judged, 32 or more). Counts what is significant at a false-discovery rate of
     `level` (Benjamini and Hochberg over all that was looked at); ranked by the error rate less three standard errors;
     one that is by half or more in those before it, or is bad for their sake only, is left out. A `text` goes to
-    `in_slice` as it is. UsageError where labels are not one class; NotFound where there are no out-of-fold probabilities.
+    `in_slice` as it is. UsageError where labels are not one class; NotFound where there are no out-of-fold
+    probabilities.
 
     Chung, Kraska, Polyzotis, Tae and Whang 2019, Slice Finder; Sagadeeva and Boehm 2021, SliceLine; for clusters of
     embeddings Eyuboglu et al. 2022, Domino.
