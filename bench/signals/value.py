@@ -16,7 +16,7 @@ from tilth.signals.valuing import shapley_values
 __all__ = ["rows"]
 
 WIDTH, K = 64, 5
-PATIENCE = 180.0
+PATIENCE = 240.0
 """Seconds that a peer may take; beyond, it is given fewer reference rows and its time is scaled."""
 
 

@@ -15,8 +15,8 @@ __all__ = ["bagged_votes", "leave_one_out_values", "shapley_values", "unrelated"
 Ids = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 
-AT_ONCE = 4_000_000
-"""Distances held at once: 32 MB in float64."""
+AT_ONCE = 8_000_000
+"""Distances held at once: 64 MB in float64."""
 SUMMED = 8
 """Numbers in a block of sums: those of a line of the cache."""
 LEFT_OUT = 1e-8
@@ -48,25 +48,27 @@ def shapley_values(
     total, right = np.zeros(n), np.zeros(n + 1, np.int8)
     place = np.arange(1, n + 1, dtype=np.float64)
     step = np.minimum(k, place) / (k * place)
+    blocks = np.zeros((-(-n // SUMMED), SUMMED))
+    value = blocks.reshape(-1)[:n]
+    _, code = np.unique(np.concatenate([label, reference_label]), return_inverse=True)
+    code = code.astype(np.int32)
     for one, order, kin in _nearest_first(rows, reference, family, reference_family):
-        np.take(label == reference_label[one], order, out=right[:-1].view(bool), mode="clip")
+        np.take(code[:n] == code[n + one], order, out=right[:-1].view(bool), mode="clip")
         right[n - len(kin) : n] = 0  # relatives come last
-        share = (right[:-1] - right[1:]) * step
-        total += np.bincount(order, _sums_from_the_end(share), n)
+        np.multiply(right[:-1] - right[1:], step, out=value)
+        _sum_from_the_end(blocks)
+        total += np.bincount(order, value, n)
     return _mean(total, family, reference_family, len(reference))
 
 
-def _sums_from_the_end(values: Doubles) -> Doubles:
-    """Return for each value the sum of it and all that follow.
+def _sum_from_the_end(blocks: Doubles) -> None:
+    """Put in the place of each number the sum of it and all that follow.
 
-    By blocks, since numpy's cumsum waits for each sum before the next: 3.3 ns a number, where this takes 1.6.
+    By blocks, since numpy's cumsum waits for each sum before the next: 3.3 ns a number, where this takes 1.4.
     """
-    blocks = np.zeros((-(-len(values) // SUMMED), SUMMED))
-    blocks.reshape(-1)[: len(values)] = values
     for i in range(SUMMED - 2, -1, -1):
         blocks[:, i] += blocks[:, i + 1]
     blocks[:-1] += np.cumsum(blocks[:0:-1, 0])[::-1, None]
-    return blocks.reshape(-1)[: len(values)]
 
 
 def _nearest_first(
