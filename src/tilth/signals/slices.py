@@ -214,9 +214,10 @@ def find_slices(
     all conjunctions of up to `depth` (1 to 3) conditions on the `columns` (default: all that are not hidden), numbers
     cut at 19 quantiles, and on the `clusters` of the embeddings where the model gave any (0: none). At least
     `min_size` records (default: 1 % of the judged, 32 or more). Counts what is significant at a false-discovery rate of
-    `level` (Benjamini and Hochberg over all that was looked at); ranked by the error rate less three standard errors; one
-    that is by half or more in those before it, or is bad for their sake only, is left out. A `text` goes to `in_slice`
-    as it is. UsageError where labels are not one class; NotFound where there are no out-of-fold probabilities.
+    `level` (Benjamini and Hochberg over all that was looked at); ranked by the error rate less three standard errors;
+    one that is by half or more in those before it, or is bad for their sake only, is left out. A `text` goes to
+    `in_slice` as it is. UsageError where labels are not one class; NotFound where there are no out-of-fold
+    probabilities.
 
     Chung, Kraska, Polyzotis, Tae and Whang 2019, Slice Finder; Sagadeeva and Boehm 2021, SliceLine; for clusters of
     embeddings Eyuboglu et al. 2022, Domino.
@@ -271,6 +272,10 @@ def _decide(text: str, state: State) -> tuple[Flags, Flags]:
     sizes = {term.clusters for term in terms(node) if term.clusters}
     groups = {k: clustered(state, k) for k in sizes}
     yes, known = np.zeros(len(state), bool), np.zeros(len(state), bool)
+    if not names:
+        ids = np.flatnonzero(state.view.alive)
+        yes[ids], known[ids] = decide(node, pa.table({}), lambda k: groups[k][ids])
+        return yes, known
     for rows in state.dataset.stream(columns=names):
         ids = rows["record_id"].to_numpy()
         yes[ids], known[ids] = decide(node, rows, lambda k, some=ids: groups[k][some])
