@@ -461,6 +461,11 @@ def test_clusters_of_embeddings_are_searched_like_a_column(tmp_path: Path) -> No
     assert found[0].condition.needs == {"embeddings"}
     assert (inside & state.view.train & state.view.labeled).sum() == found[0].size
     assert worst_slice(clusters=2).mask(state).any()
+    one, other = (in_slice(f"cluster(2) == {i}").mask(state) for i in (0, 1))
+    assert (one != other).all()
+    assert one.any()
+    assert not one.all()
+    assert not in_slice("cluster(2) in (2, 3)").mask(state).any()
     order = np.random.default_rng(1).permutation(6000)
     twin = planted(tmp_path / "twin", embeddings=True, order=order)
     assert find_slices(twin, columns=["age"], clusters=2) == found

@@ -212,6 +212,37 @@ def export(
 
 
 @app.command()
+def signals(
+    project: ProjectPath,
+    signal: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SIGNAL", help='What to compute, such as "margin()"; several times. All that can be if left out.'
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A .parquet file to write: key, label, split, a column a signal."),
+    ] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the signals and what each needs; compute nothing.")
+    ] = False,
+    which: RunName = None,
+    engine: Engine = None,
+    json: Json = False,
+    _traceback: Traceback = False,
+) -> None:
+    """Compute signals of every record, by the data and the newest model of a run."""
+    from tilth.cli.signals import list_signals
+    from tilth.cli.signals import signals as go
+
+    if list_:
+        list_signals(project, which, engine=engine, json=json)
+    else:
+        go(project, signal or [], out=out, which=which, engine=engine, json=json)
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="The folder for its data and its report.")] = Path("tilth-demo"),
     seeds: Annotated[int, typer.Option(min=1, help="How often it is done, each time on other data.")] = 5,

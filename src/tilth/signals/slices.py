@@ -272,6 +272,10 @@ def _decide(text: str, state: State) -> tuple[Flags, Flags]:
     sizes = {term.clusters for term in terms(node) if term.clusters}
     groups = {k: clustered(state, k) for k in sizes}
     yes, known = np.zeros(len(state), bool), np.zeros(len(state), bool)
+    if not names:
+        ids = np.flatnonzero(state.view.alive)
+        yes[ids], known[ids] = decide(node, pa.table({}), lambda k: groups[k][ids])
+        return yes, known
     for rows in state.dataset.stream(columns=names):
         ids = rows["record_id"].to_numpy()
         yes[ids], known[ids] = decide(node, rows, lambda k, some=ids: groups[k][some])
