@@ -1,11 +1,13 @@
 """A small run on digits, in a process of its own that the crash tests kill; prints a line an event, and the digest at
 the end.
 
-    python crash_program.py FOLDER [inline] [small] [engine=URL]
+    python crash_program.py FOLDER [inline] [small] [interrupt] [engine=URL]
 
 `small` leaves a rule out; `engine`: run on a durable engine rather than the local one.
 """
 
+import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,15 +68,23 @@ def say(event: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def interrupted(event: Mapping[str, Any]) -> None:
+    """Press Ctrl-C at the first evaluation: from outside, a quick run may be over before the signal comes."""
+    say(event)
+    if event["what"] == "evaluated":
+        os.kill(os.getpid(), signal.SIGINT)
+
+
 def start(folder: Path, *flags: str) -> Run:
     """Run it as the flags say, until it is done."""
     made = workflow(folder, small="small" in flags)
+    listen = interrupted if "interrupt" in flags else say
     engine = next((f.removeprefix("engine=") for f in flags if f.startswith("engine=")), "")
     if not engine:
-        return run(made, inline="inline" in flags, source=__file__, listen=say)
+        return run(made, inline="inline" in flags, source=__file__, listen=listen)
     from tilth.runs import durable
 
-    return durable.run(made, engine=engine, inline="inline" in flags, source=__file__, listen=say)
+    return durable.run(made, engine=engine, inline="inline" in flags, source=__file__, listen=listen)
 
 
 def main(folder: str, *flags: str) -> None:

@@ -405,13 +405,8 @@ def test_a_run_at_a_worker_can_be_paused_and_cancelled(
 def test_ctrl_c_pauses_a_run_and_it_goes_on(engine: str, tmp_path: Path) -> None:
     folder = digits(tmp_path / "digits", seed=3).path
     program = [sys.executable, crash_program.__file__, str(folder), "small", f"engine={engine}"]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        while process.stdout.readline().strip() != "evaluated":
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate()
-    assert "KeyboardInterrupt" in err
+    cut = subprocess.run([*program, "interrupt"], capture_output=True, text=True)
+    assert "KeyboardInterrupt" in cut.stderr
     stopped = Run(Dataset.open(folder), engine=engine)
     assert (stopped.state, stopped.why) == ("paused", "stopped by Ctrl-C")
     subprocess.run(program, check=True, capture_output=True)

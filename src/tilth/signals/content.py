@@ -1,6 +1,6 @@
 """Signals of a record's own content: no model is needed, columns are read in chunks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -137,6 +137,10 @@ def rarity(state: State) -> Floats:
     if counts.sum():
         out[labelled] = (1 - counts / counts.sum())[view.label[labelled]]
     return out
+
+
+READS: Mapping[str, str] = {"text_length": "text", "brightness": "image", "sharpness": "image", "aspect": "image"}
+"""The kind of column that a signal looks at: where there is just one, it need not be named."""
 
 
 def _column(state: State, asks: str, given: str | None, kind: str) -> str:
