@@ -29,8 +29,9 @@ import pyarrow as pa
 from sklearn.linear_model import LogisticRegression
 
 from bench.machine import describe, resident, timed
-from tilth import Dataset, Rule, Team, Workflow, annotate, records, remove, rounds, run, unlabeled
+from tilth import Dataset, Rule, Run, Team, Workflow, annotate, records, remove, rounds, run, unlabeled
 from tilth.changes import Changes, Op, events
+from tilth.errors import Parked
 from tilth.integrations.sklearn import SklearnModel
 from tilth.labeling.consensus import answered
 from tilth.labeling.inbox import Given, Inbox, Posted, Tasks
@@ -148,20 +149,18 @@ def prefect(python: str | None, n: int) -> None:
 
 def waiting(n: int, url: str) -> None:
     """Let n runs wait for people, then look at a worker's process that watches over them."""
-    from tilth.runs.durable import _Engine
-    from tilth.runs.jobs import Job
+    from tilth.runs import durable
 
     ask = {"ask": Rule(select=unlabeled.sample(3), do=annotate(by=Team("crowd")))}
     with tempfile.TemporaryDirectory() as folder:
         idle = _served(url)
         first = small(Path(folder) / "dataset")
-        with _Engine(url) as on:
-            for i in range(n):
-                there = shutil.copytree(first.path, Path(folder) / f"p{i}" / "dataset")
-                workflow = flow(Dataset.open(there, durability="process"), ask)
-                job = Job(workflow, None, None, inline=True, wait_for_people=False)
-                on.start(*on.enter(workflow, None, name=None, adopt=False), job)
-                job.wait()
+        for i in range(n):
+            there = shutil.copytree(first.path, Path(folder) / f"p{i}" / "dataset")
+            workflow = flow(Dataset.open(there, durability="process"), ask)
+            with suppress(Parked):
+                durable.run(workflow, engine=url, inline=True, wait=False)
+            assert Run(workflow.dataset, "run-1", engine=url).state == "waiting"
         busy = _served(url)
         print(
             f"  {n} runs wait: a worker's process has {busy[0]:.0f} threads (idle {idle[0]:.0f}) and "

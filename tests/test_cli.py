@@ -29,7 +29,7 @@ from tilth.dataset import Dataset
 from tilth.functions import load_file
 from tilth.workflow import Workflow
 
-COMMANDS = ["new", "run", "explain", "status", "log", "diff", "why", "rollback", "export", "demo"]
+COMMANDS = ["new", "run", "explain", "status", "log", "diff", "why", "rollback", "export", "signals", "demo"]
 
 
 def tilth(*args: object) -> Any:
@@ -85,10 +85,8 @@ def write_animals(path: Path, n: int = 120) -> Path:
 NEW = ("--label", "kind", "--key", "name", "--split", "part", "--hidden", "truth")
 
 
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that nobody has run yet."""
-    folder = tmp_path_factory.mktemp("made")
+def new_project(folder: Path) -> Path:
+    """Make a project of few animals that nobody has run yet."""
     ok(tilth("new", folder / "animals", "--from", write_animals(folder / "animals.csv"), *NEW))
     file = folder / "animals" / "workflow.py"
     # less to train: two rounds, and labels judged by the model itself instead of a forest
@@ -97,13 +95,23 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "animals"
 
 
-@pytest.fixture(scope="session")
-def done(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose run is over; only to be read."""
-    project = tmp_path_factory.mktemp("done") / "animals"
+def finished_project(made: Path, folder: Path) -> Path:
+    """Copy a project and run it to its end."""
+    project = folder / "animals"
     shutil.copytree(made, project)
     assert shell("run", project, "--inline").returncode == 0
     return project
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return new_project(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="session")
+def done(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose run is over; only to be read."""
+    return finished_project(made, tmp_path_factory.mktemp("done"))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.test_cli import NEW, document, ok, shell, tilth, write_animals
+from tests.test_cli import document, finished_project, new_project, ok, tilth
 from tilth import signals as catalogue
 from tilth.algebra import Signal
 from tilth.cli.signals import read_signal
@@ -25,22 +25,12 @@ from tilth.state import State
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that nobody has run yet."""
-    folder = tmp_path_factory.mktemp("made")
-    ok(tilth("new", folder / "animals", "--from", write_animals(folder / "animals.csv"), *NEW))
-    file = folder / "animals" / "workflow.py"
-    text = file.read_text().replace("rounds() >= 3", "rounds() >= 2").replace('by="probe"', 'by="model"')
-    file.write_text(text.replace("label_quality()", 'label_quality(by="model")'))
-    return folder / "animals"
+    return new_project(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture(scope="module")
 def done(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose run is over; only to be read."""
-    project = tmp_path_factory.mktemp("done") / "animals"
-    shutil.copytree(made, project)
-    assert shell("run", project, "--inline").returncode == 0
-    return project
+    return finished_project(made, tmp_path_factory.mktemp("done"))
 
 
 def last_state(project: Path) -> State:

@@ -181,10 +181,10 @@ class Workflow:
 
 def _outputs(folder: Path) -> Outputs:
     try:
-        made = folder.stat()
+        made = (folder / "ids.npy").stat()
     except FileNotFoundError:
         return Outputs(folder)  # says what is missing when it is asked
-    return _kept(folder, made.st_ino, (folder / "ids.npy").stat().st_mtime_ns)
+    return _kept(folder, made.st_ino, made.st_mtime_ns)  # one made anew in its place is another
 
 
 @lru_cache(maxsize=8)

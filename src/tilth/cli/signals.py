@@ -23,7 +23,7 @@ from tilth.dataset.schema import SPLITS
 from tilth.errors import Exists, NotFound, UsageError, did_you_mean
 from tilth.outputs import Outputs
 from tilth.runs import Run
-from tilth.signals.content import READS
+from tilth.signals.content import READS, readable
 from tilth.state import State
 
 __all__ = ["list_signals", "read_signal", "signals"]
@@ -63,12 +63,11 @@ class Source:
         if kind not in signal.tasks:
             fits = " or ".join(_LABELS[task] for task in _LABELS if task in signal.tasks)
             return f"is for labels that are {fits}, and these are {_LABELS[kind]}"
-        reads = READS.get(signal.name, "")
-        if reads and signal.args.get("column") is None:
-            there = [c.name for c in self.state.dataset.schema.columns if c.kind == reads and not c.hidden]
+        if signal.name in READS and signal.args.get("column") is None:
+            there = readable(self.state, signal.name)
             if len(there) != 1:
                 some = f"these are {', '.join(there)}: name one" if there else "there is none"
-                return f"reads a column of {reads}, and {some}"
+                return f"reads a column of {READS[signal.name]}, and {some}"
         has: set[str] = set() if self.state.outputs is None else self.state.outputs.kinds
         lacking = sorted(signal.needs - has)
         if not lacking:

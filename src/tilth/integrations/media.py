@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b
@@ -56,7 +57,7 @@ class _Kept:
 _kept = _Kept()
 
 
-class _FromBytes(TransformerMixin, BaseEstimator):
+class _FromBytes(TransformerMixin, BaseEstimator, ABC):
     """What the transformers below share: nothing is learned, and unreadable rows are all named at once."""
 
     def fit(self, X: Any, y: Any = None) -> Any:  # noqa: N803 (scikit-learn's own name)
@@ -101,9 +102,9 @@ class _FromBytes(TransformerMixin, BaseEstimator):
             )
         return out
 
+    @abstractmethod
     def _parts(self) -> tuple[str, _Read, _Work, int]:
         """Return what it is called, what reads a file, what turns what was read into rows, and the width of a row."""
-        raise NotImplementedError
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

@@ -12,11 +12,14 @@ from tilth.errors import UsageError
 from tilth.integrations.images import extent, picture
 from tilth.state import State
 
-__all__ = ["aspect", "brightness", "missing", "rarity", "sharpness", "text_length"]
+__all__ = ["READS", "aspect", "brightness", "missing", "rarity", "readable", "sharpness", "text_length"]
 
 Floats = npt.NDArray[np.float32]
 
 ALL = ("class", "classes", "number")
+
+READS: Mapping[str, str] = {"text_length": "text", "brightness": "image", "sharpness": "image", "aspect": "image"}
+"""The kind of column that a signal looks at."""
 
 _FILES = 64
 """Files read at once: a file may have some megabytes, and the store reads a few batches ahead."""
@@ -35,7 +38,7 @@ def text_length(state: State, column: str | None = None) -> npt.NDArray[np.float
     Cost: one scan of the column. Use it to find texts that are empty, cut off or pasted together. Do not use it as a
     measure of how hard a text is.
     """
-    name = _column(state, "text_length", column, "text")
+    name = _column(state, "text_length", column)
     out = np.full(len(state), np.nan)
     for rows in state.dataset.stream(columns=[name], size=_ROWS):
         lengths = pc.utf8_length(rows[name]).cast(pa.float64())
@@ -55,7 +58,7 @@ def brightness(state: State, column: str | None = None) -> Floats:
     Cost: decodes each image, once a round for brightness and sharpness together. Use it to find pictures too dark or
     overexposed to be told, and what a sensor wrote while it was covered. Do not use it where dark pictures are a class.
     """
-    return _measured(state, _column(state, "brightness", column, "image"))[0]
+    return _measured(state, _column(state, "brightness", column))[0]
 
 
 @signal(tasks=ALL)
@@ -72,7 +75,7 @@ def sharpness(state: State, column: str | None = None) -> Floats:
     others of the same size and kind. Do not use one threshold for pictures of several sizes or cameras: noise is sharp,
     and large pictures are smooth.
     """
-    return _measured(state, _column(state, "sharpness", column, "image"))[1]
+    return _measured(state, _column(state, "sharpness", column))[1]
 
 
 @signal(tasks=ALL)
@@ -87,7 +90,7 @@ def aspect(state: State, column: str | None = None) -> Floats:
     Cost: reads the column and the head of each file, no pixel. Use it to find banners, strips and crops gone wrong. Do
     not use it where all pictures were brought to one size before they were imported.
     """
-    name = _column(state, "aspect", column, "image")
+    name = _column(state, "aspect", column)
 
     def ratio(cell: bytes) -> tuple[float]:
         width, height = extent(cell)
@@ -139,16 +142,17 @@ def rarity(state: State) -> Floats:
     return out
 
 
-READS: Mapping[str, str] = {"text_length": "text", "brightness": "image", "sharpness": "image", "aspect": "image"}
-"""The kind of column that a signal looks at: where there is just one, it need not be named."""
+def readable(state: State, asks: str) -> list[str]:
+    """Return the columns of the kind that a signal looks at: where there is just one, it need not be named."""
+    columns = state.dataset.schema.columns
+    return [column.name for column in columns if column.kind == READS[asks] and not column.hidden]
 
 
-def _column(state: State, asks: str, given: str | None, kind: str) -> str:
-    schema = state.dataset.schema
-    there = [column.name for column in schema.columns if column.kind == kind and not column.hidden]
+def _column(state: State, asks: str, given: str | None) -> str:
+    kind, there = READS[asks], readable(state, asks)
     shown = f"columns of {kind}: {', '.join(there)}" if there else f"this dataset has no column of {kind}"
     if given is not None:
-        held = schema.column(given).kind
+        held = state.dataset.schema.column(given).kind
         if held != kind:
             raise UsageError(f"{asks}({given!r}): that column holds {held}, not {kind}; {shown}")
         return given

@@ -119,7 +119,6 @@ def density(state: State, *, k: int = 10) -> Floats:
 def typicality(state: State, *, k: int = 20) -> Floats:
     """How typical a record is: the inverse of the mean distance to the k nearest other training records.
 
-    >>> unlabeled = typicality() > 2
     >>> typicality() > 2
     typicality() > 2
 
