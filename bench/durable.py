@@ -151,7 +151,7 @@ def waiting(n: int, url: str) -> None:
     """Let n runs wait for people, then look at a worker's process that watches over them."""
     from tilth.runs import durable
 
-    ask = {"ask": Rule(select=unlabeled.sample(3), do=annotate(by=Team("crowd")))}
+    ask = {"ask": Rule(select=unlabeled.sample(3), do=annotate(by=Team("absent")))}
     with tempfile.TemporaryDirectory() as folder:
         idle = _served(url)
         first = small(Path(folder) / "dataset")
