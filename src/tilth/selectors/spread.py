@@ -19,9 +19,9 @@ Ids = npt.NDArray[np.int64]
 
 BITS = 24
 """Coordinates of so many bits fit float32; squared distances of rows that short fit float64's 53."""
-BLOCK, TILE = 512, 1024
-"""Rows against others at once: 512 x 1024 distances in float64 are 4 MB, which stay in the cache until read again."""
-WATCHED = 2048
+BLOCK, TILE, GROUP = 1024, 512, 16
+"""Rows against others at once: 1024 x 512 products are 2 MB, which stay in the cache; of 16 only the least is kept."""
+WATCHED = 512
 """The farthest rows, which alone are followed choice by choice; the others hear of many choices in one product."""
 
 
@@ -54,16 +54,37 @@ class Lattice:
 
 
 def lower(nearest: Squares, rows: Floats, others: Floats) -> None:
-    """Lower the squared distance of each row to the nearest of others, where one of these is nearer; coordinates."""
-    square = _squares(rows)
-    for at in range(0, len(others), TILE):
-        some = others[at : at + TILE].astype(np.float64)
-        squares, doubled = np.einsum("ij,ij->i", some, some), -2 * some.T
-        for start in range(0, len(rows), BLOCK):
-            part = slice(start, start + BLOCK)
-            tile = rows[part].astype(np.float64) @ doubled
-            tile += squares
-            np.minimum(nearest[part], tile.min(axis=1) + square[part], out=nearest[part])
+    """Lower the squared distance of each row to the nearest of others, where one of these is nearer; coordinates.
+
+    Exact, though most of it is done in float32: products there are wrong by no more than a known bound, so groups of
+    others that are too far by more than it are left out, and distances to the few that remain are computed in float64.
+    """
+    if not len(rows) or not len(others):
+        return
+    squares, longest = _squares(others), float(np.sqrt(_squares(others).max()))
+    # |x|2 - d2 = 2xc - |c|2 as one product: a coordinate more, and float32 rounds d + 2 times at most
+    wide = np.concatenate([-2 * others, squares.astype(np.float32)[:, None]], axis=1)
+    wide = np.pad(wide, ((0, -len(wide) % GROUP), (0, 0)))
+    wide[len(others) :, -1] = np.inf
+    share = (rows.shape[1] + 3) * 2.0**-24 * 1.01
+    for start in range(0, len(rows), BLOCK):
+        part = slice(start, start + BLOCK)
+        some, near = rows[part], nearest[part]
+        square = _squares(some)
+        slack = share * (longest * longest + 2 * longest * np.sqrt(square))
+        columns = np.concatenate([some, np.ones((len(some), 1), np.float32)], axis=1).T
+        lowest = np.empty((len(wide) // GROUP, len(some)), np.float32)
+        for at in range(0, len(wide), TILE):
+            tile = (wide[at : at + TILE] @ columns).reshape(-1, GROUP, len(some))
+            np.min(tile, axis=1, out=lowest[at // GROUP : at // GROUP + len(tile)])
+        bar = np.minimum(lowest.min(axis=0) + slack, near - square) + slack
+        group, row = np.nonzero(lowest <= np.nextafter(bar.astype(np.float32), np.float32(np.inf)))
+        ends = np.searchsorted(group, np.arange(len(lowest) + 1))
+        for one in np.unique(group):
+            mine, these = row[ends[one] : ends[one + 1]], slice(one * GROUP, (one + 1) * GROUP)
+            exact = some[mine].astype(np.float64) @ (-2.0 * others[these].T)
+            exact += squares[these]
+            near[mine] = np.minimum(near[mine], exact.min(axis=1) + square[mine])
 
 
 def farthest(
