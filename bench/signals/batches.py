@@ -105,7 +105,8 @@ def _badge(n: int, k: int, reach: float) -> Row:
     # how the peer makes its stream of a seed and the size of the pool
     stream = np.random.RandomState(int(np.random.RandomState(seed).randint(1, 2**31)) * (n + 1) % 2**31)
     draws = stream.random_sample(k - 1)
-    times, theirs, same = timed(lambda: gradient_seeds(by_class, h, draws), repeats=5), None, True
+    # the peer takes the lengths of gradients for distances from the start, as if the origin were chosen
+    times, theirs, same = timed(lambda: gradient_seeds(by_class, h, draws, origin=True), repeats=5), None, True
     badge, base = _peer("skactiveml.pool", "Badge"), _peer("skactiveml.base", "SkactivemlClassifier")
     if badge is not None:
 
@@ -120,7 +121,7 @@ def _badge(n: int, k: int, reach: float) -> Row:
 
         y, wide = np.full(n, np.nan), h.astype(np.float64)
         found, theirs = _once(lambda: badge(random_state=seed).query(wide, y, Told(), fit_clf=False, batch_size=k))
-        same = np.array_equal(found, gradient_seeds(by_class, h, draws)[0])
+        same = np.array_equal(found, gradient_seeds(by_class, h, draws, origin=True)[0])
     title = f"BADGE: {n:,} x ({classes} x {d}), {k}"
     return Row(title, times, PEER if theirs else "", theirs, reach=reach, same=same, judged="same ids, same stream")
 

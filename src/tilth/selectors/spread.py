@@ -19,8 +19,8 @@ Ids = npt.NDArray[np.int64]
 
 BITS = 24
 """Coordinates of so many bits fit float32; squared distances of rows that short fit float64's 53."""
-BLOCK, TILE, GROUP = 1024, 512, 16
-"""Rows against others at once: 1024 x 512 products are 2 MB, which stay in the cache; of 16 only the least is kept."""
+BLOCK, TILE, GROUP = 512, 2048, 16
+"""Rows against others at once: 512 x 2048 products are 4 MB, which stay in the cache; of 16 only the least is kept."""
 WATCHED = 512
 """The farthest rows, which alone are followed choice by choice; the others hear of many choices in one product."""
 
