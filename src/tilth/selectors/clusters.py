@@ -29,7 +29,7 @@ def kmeans(rows: Floats, draws: Doubles) -> tuple[Ids, Floats]:
     rows = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)  # |x|2 + |c|2 - 2xc loses less near the origin
     square = np.einsum("ij,ij->i", rows, rows)
     center = rows[_seeds(rows, square, draws)]
-    cluster, near = _assigned(rows, center)
+    cluster = _assigned(rows, center)
     for _ in range(ROUNDS):
         before = cluster
         order = np.argsort(cluster, kind="stable")
@@ -37,10 +37,14 @@ def kmeans(rows: Floats, draws: Doubles) -> tuple[Ids, Floats]:
         filled = np.flatnonzero(number)
         sums = np.add.reduceat(rows[order], (np.cumsum(number) - number)[filled], axis=0, dtype=np.float64)
         center[filled] = sums / number[filled, None]
-        cluster, near = _assigned(rows, center)
+        cluster = _assigned(rows, center)
         if np.array_equal(before, cluster):
             break
-    return cluster, np.sqrt(np.maximum(near + square, 0))
+    distance = np.empty(len(rows), np.float32)
+    for at in range(0, len(rows), BLOCK):
+        off = rows[at : at + BLOCK] - center[cluster[at : at + BLOCK]]
+        distance[at : at + BLOCK] = np.sqrt(np.einsum("ij,ij->i", off, off))
+    return cluster, distance
 
 
 def _seeds(rows: Floats, square: Floats, draws: Doubles) -> Ids:
@@ -62,17 +66,16 @@ def _seeds(rows: Floats, square: Floats, draws: Doubles) -> Ids:
     return found
 
 
-def _assigned(rows: Floats, center: Floats) -> tuple[Ids, Floats]:
-    """Return the nearest centre of each row, the first of equals, and the squared distance to it less |row|^2."""
-    cluster, near = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
+def _assigned(rows: Floats, center: Floats) -> Ids:
+    """Return the nearest centre of each row, the first of equals."""
+    cluster = np.empty(len(rows), np.int64)
     doubled, squares = -2 * center.T, np.einsum("ij,ij->i", center, center)
     for at in range(0, len(rows), BLOCK):
         part = slice(at, at + BLOCK)
         tile = rows[part] @ doubled
         tile += squares
-        best = tile.argmin(axis=1)
-        cluster[part], near[part] = best, np.take_along_axis(tile, best[:, None], axis=1)[:, 0]
-    return cluster, near
+        cluster[part] = tile.argmin(axis=1)
+    return cluster
 
 
 def average_linkage(rows: Floats, clusters: int) -> Ids:
