@@ -23,7 +23,7 @@ from tilth.selectors import Selector, kept, labeled, records, unlabeled
 from tilth.selectors.clusters import average_linkage, in_turns, kmeans
 from tilth.selectors.cover import apart, greedy_cover, nearest_other
 from tilth.selectors.gradients import gradient_seeds
-from tilth.selectors.spread import WATCHED, Lattice, farthest, lower
+from tilth.selectors.spread import WATCHED, Cloud, farthest, lower
 from tilth.selectors.typical import typicality
 from tilth.signals import density, margin
 from tilth.state import State
@@ -245,25 +245,41 @@ def test_farthest_first_is_exact_beside_a_plain_one(n: int, kind: str) -> None:
     assert farthest(rows.astype(np.float64), known, k, first=0)[0].tolist() == plain_farthest(rows, known, k)
 
 
-@given(rngs, st.integers(1, 60), st.integers(1, 40), st.integers(1, 9), st.sampled_from([1e-30, 1.0, 1e15]))
+@given(
+    rngs,
+    st.integers(1, 60),
+    st.integers(1, 40),
+    st.integers(1, 9),
+    st.sampled_from([1e-30, 1e-20, 1.0, 1e15, 1e19, 1e30]),
+)
 def test_a_distance_has_the_same_bits_whatever_it_is_computed_with(
     chance: np.random.Generator, n: int, m: int, d: int, scale: float
 ) -> None:
     x = (chance.normal(size=(n + m, d)) * scale).astype(np.float32)
-    lattice = Lattice.over(x)
-    rows, others = lattice.of(x[:n]), lattice.of(x[n:])
+    of, others = Cloud.around(x[:n], x[n:])
     whole = np.full(n, np.inf)
-    lower(whole, rows, others)
-    exact = ((rows.astype(object)[:, None] - others.astype(object)) ** 2).sum(axis=2).min(axis=1)
-    assert whole.tolist() == [int(one) for one in exact], "whole numbers, to the last"
-    parts, cut = np.full(n, np.inf), chance.integers(0, m + 1)
-    lower(parts, rows, others[cut:])
-    lower(parts, rows, others[:cut])
+    lower(whole, of, others)
+    off = x[:n, None].astype(float) - x[n:]
+    assert whole == pytest.approx((off**2).sum(axis=2).min(axis=1), rel=1e-13)
+    parts, order = np.full(n, np.inf), chance.permutation(m)
+    some, cut = chance.permutation(n), chance.integers(0, m + 1)
+    for which in (order[cut:], order[:cut]):
+        mixed = parts[some]
+        lower(mixed, of.part(some), others.part(which))
+        parts[some] = mixed
     assert parts.tolist() == whole.tolist()
-    assert np.sqrt(whole) * lattice.step == pytest.approx(
-        [np.linalg.norm(x[i].astype(float) - x[n:].astype(float), axis=1).min() for i in range(n)],
-        abs=1e-6 * scale * 10,
-    )
+    alone = np.full(n, np.inf)
+    for i in range(m):  # about another centre, one by one
+        lower(alone, Cloud(x[:n], np.ones(d) * scale), Cloud(x[n + i :][:1], np.ones(d) * scale))
+    assert alone.tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize("far", [1e3, 1e6])
+def test_an_outlier_does_not_blur_the_others(far: float) -> None:
+    chance = np.random.default_rng(0)
+    rows, known = (chance.normal(size=(n, 6)).astype(np.float32) for n in (900, 40))
+    rows[5] = known[7] = far
+    assert farthest(rows, known, 300, first=0)[0].tolist() == plain_farthest(rows, known, 300)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tilth.selectors.cover import apart
 from tilth.selectors.gradients import gradient_seeds
 from tilth.selectors.kept import nearest_known
 from tilth.selectors.picked import Picked, short
-from tilth.selectors.spread import Lattice, farthest
+from tilth.selectors.spread import farthest
 from tilth.selectors.steps import Step
 from tilth.selectors.vectors import Spread, labelled, none_left, spread_out, wants
 from tilth.state import State
@@ -73,16 +73,15 @@ class Diverse(Step, tag="diverse"):
         if pool.empty:
             return none_left(picked, pool, about)
         ids, rows = labelled(state, self.by, "diverse")
-        lattice, hashes = Lattice.over(pool.rows, rows), state.dataset.key_hash
+        hashes = state.dataset.key_hash
         near = nearest_known(
             state.dataset.path,
             f"{self.by} of {first}{picked.what}",
-            lattice,
             (pool.rows, hashes[pool.ids]),
             (rows, hashes[ids]),
         )
         k = min(self.k, len(pool.ids))
-        at, distance = farthest(pool.rows, rows, k, first=0, lattice=lattice, nearest=near)
+        at, distance = farthest(pool.rows, rows, k, first=0, nearest=near)
         score = np.where(np.isinf(distance), np.nan, distance)  # the first of all is far from nothing
         return made(picked, pool, at, about, self.k, score, f"distance by {self.by}")
 

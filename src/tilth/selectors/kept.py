@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tilth.selectors.spread import Lattice, lower
+from tilth.selectors.spread import Cloud, lower
 
 __all__ = ["FOLDER", "WORTH", "nearest_known"]
 
@@ -27,21 +27,19 @@ WORTH = 10**9
 KIND = np.dtype([("key", "<u8"), ("vector", "<u8"), ("nearest", "<f8"), ("known", "?")])
 
 
-def nearest_known(
-    folder: Path, name: str, lattice: Lattice, pool: tuple[Floats, Keys], labelled: tuple[Floats, Keys]
-) -> Squares:
-    """Return float64[n], the squared distance of each row to the nearest known one on the lattice; inf without one.
+def nearest_known(folder: Path, name: str, pool: tuple[Floats, Keys], labelled: tuple[Floats, Keys]) -> Squares:
+    """Return float64[n], the squared distance of each row to the nearest known one; inf without one.
 
     `pool`, `labelled`: the vectors of records and the hashes of their keys. `name`: whose distances these are, such as
     the selector; each has a file of its own.
     """
     (rows, keys), (known, known_keys) = pool, labelled
-    points, others = lattice.of(rows), lattice.of(known)
+    points, others = Cloud.around(rows, known)
     nearest = np.full(len(rows), np.inf)
     if len(rows) * known.size < WORTH:
         lower(nearest, points, others)
         return nearest
-    told = repr((name, rows.shape[1], lattice.step)).encode("utf-8", errors="surrogatepass")
+    told = repr((name, rows.shape[1])).encode("utf-8", errors="surrogatepass")
     path = folder / FOLDER / f"{blake2b(told, digest_size=16).hexdigest()}.npy"
     now = np.concatenate([_described(rows, keys, False), _described(known, known_keys, True)])
     mine, theirs = now[: len(rows)], now[len(rows) :]
@@ -54,18 +52,22 @@ def nearest_known(
     seen = place >= 0
     nearest[seen] = waiting["nearest"][place[seen]]
     if seen.any() and (old < 0).any():
-        nearest[seen] = _lowered(nearest[seen], points[seen], others[old < 0])
+        nearest[seen] = _lowered(nearest, points, seen, others.part(np.flatnonzero(old < 0)))
     if not seen.all():
-        nearest[~seen] = _lowered(nearest[~seen], points[~seen], others)
+        nearest[~seen] = _lowered(nearest, points, ~seen, others)
     if not seen.all() or (old < 0).any():
         mine["nearest"] = nearest
         _write(path, now)
     return nearest
 
 
-def _lowered(nearest: Squares, points: Floats, others: Floats) -> Squares:
-    lower(nearest, points, others)
-    return nearest
+def _lowered(nearest: Squares, points: Cloud, which: npt.NDArray[np.bool_], others: Cloud) -> Squares:
+    if which.all():
+        lower(nearest, points, others)
+        return nearest
+    some = nearest[which]
+    lower(some, points.part(np.flatnonzero(which)), others)
+    return some
 
 
 def _described(rows: Floats, keys: Keys, known: bool) -> npt.NDArray[np.void]:
