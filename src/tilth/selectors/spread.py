@@ -95,7 +95,7 @@ def lower(nearest: Squares, of: Cloud, others: Cloud) -> None:
 def _settle(nearest: Squares, of: Cloud, others: Cloud, row: Ids, group: Ids, size: int) -> None:
     """Lower the distances of rows to groups of others, which come group by group."""
     starts = np.flatnonzero(np.diff(group, prepend=-1))
-    ends = np.append(starts[1:], len(group))
+    ends = np.append(starts, len(group))[1:]
     # where many are equally near, all pairs of a group may be looked at: so many rows at once are some megabytes
     pieces = [(at, min(at + TILE, e)) for b, e in zip(starts, ends, strict=True) for at in range(b, e, TILE)]
     for begin, end in pieces:
