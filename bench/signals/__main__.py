@@ -10,7 +10,7 @@ import sys
 from bench.machine import describe, one_core
 from bench.signals.table import show
 
-PARTS = ("uncertainty", "quality", "geometry", "value", "streaming", "slices")
+PARTS = ("uncertainty", "batches", "quality", "geometry", "value", "streaming", "slices")
 
 
 def main() -> None:

@@ -110,6 +110,11 @@ def nothing(what: str) -> str:
     return f"nothing to choose from: {what} is empty"
 
 
+def short(found: int, k: int) -> str:
+    """Return the end of a reason where fewer than k were found."""
+    return f", of which there are {found:,}" if found < k else ""
+
+
 def ties(ids: Ids, state: State) -> npt.NDArray[np.uint64]:
     """Return what decides between equals: 64 bits of each record's key, never its id, which shifts after a crash."""
     return draw(state.dataset.key_hash[ids], "ties")

@@ -1,16 +1,19 @@
 """`Selector`: State -> the records to change, each with a score and a reason. A value that prints as it was written."""
 
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from tilth.algebra import Condition, Quantity, Value
-from tilth.dataset.schema import HELD_OUT, SPLITS
+from tilth.algebra import Condition, Value
+from tilth.dataset.schema import SPLITS
 from tilth.dataset.view import ANSWERED
-from tilth.errors import HeldOut, NotData, UsageError, did_you_mean
-from tilth.selectors.picked import Chosen, Picked
-from tilth.selectors.steps import Diverse, Per, Sample, Step, Top, Where
+from tilth.errors import NotData, UsageError, did_you_mean
+from tilth.selectors.batching import Batching
+from tilth.selectors.checks import number
+from tilth.selectors.narrowing import Narrowing
+from tilth.selectors.picked import Chosen, Picked, nothing
+from tilth.selectors.steps import Step
 from tilth.signals.making import count
 from tilth.state import State
 
@@ -56,7 +59,7 @@ class Combined(Value, tag="combined"):
 
 
 @dataclass(frozen=True, repr=False)
-class Selector(Value, tag="selector"):
+class Selector(Value, Narrowing, Batching, tag="selector"):
     """Which records: a set to begin with, and steps that apply in the order in which they are written.
 
     >>> unlabeled = Selector("unlabeled")
@@ -65,10 +68,10 @@ class Selector(Value, tag="selector"):
 
     It never chooses a record outside the train split, nor one of which the signal is not known (NaN). Equal scores are
     decided by the records' keys. `a & b`: in both, in the order of a; `a | b`: those of a, then those of b; `~a`: all
-    living training records that are not in a.
+    living training records that are not in a. `0.7 * a | 0.3 * b`: a mixture, of which `first(k)` takes k.
     """
 
-    base: str | Combined
+    base: "str | Combined | Mixed"
     steps: tuple[Step, ...] = ()
 
     def choose(self, state: State) -> Chosen:
@@ -77,84 +80,13 @@ class Selector(Value, tag="selector"):
 
     def pick(self, state: State) -> Picked:
         """Return them without settling their order."""
-        picked = self.base.pick(state) if isinstance(self.base, Combined) else _start(self.base, state)
+        picked = self.base.pick(state) if isinstance(self.base, (Combined, Mixed)) else _start(self.base, state)
         for i, step in enumerate(self.steps):
             picked = step.apply(picked, state, repr(replace(self, steps=self.steps[: i + 1])))
         return picked
 
-    def where(self, *conditions: Condition, **equals: Any) -> "Selector":
-        """Keep those for which all conditions hold and all fields have the value given, or one of several.
-
-        >>> Selector("records").where(label=["cat", "dog"])
-        records.where(label=("cat", "dog"))
-
-        Conditions are per record, such as `entropy() > 0.5`. Fields: `label`, `predicted` (class names; `label=None` =
-        without one), `key`, and any text or number column. UsageError for a condition on the whole state, which belongs
-        into `when=`; HeldOut for `split="valid"` and `split="test"`.
-        """
-        if not conditions and not equals:
-            raise UsageError('where() needs a condition (where(entropy() > 0.5)) or a value (where(label="cat"))')
-        for condition in conditions:
-            _per_record(condition)
-        return self._then(Where(conditions, tuple((field, _values(field, value)) for field, value in equals.items())))
-
-    def top(self, k: int, *, by: Quantity) -> "Selector":
-        """Keep the k of the highest value of a signal, highest first.
-
-        >>> from tilth.signals import margin
-        >>> Selector("unlabeled").top(100, by=margin())
-        unlabeled.top(100, by=margin())
-        """
-        return self._then(Top(count("top(k)", k), _ranking(by, "top")))
-
-    def bottom(self, k: int, *, by: Quantity) -> "Selector":
-        """Keep the k of the lowest value of a signal, lowest first.
-
-        >>> from tilth.signals import label_quality
-        >>> Selector("records").bottom(50, by=label_quality())
-        records.bottom(50, by=label_quality())
-        """
-        return self._then(Top(count("bottom(k)", k), _ranking(by, "bottom"), lowest=True))
-
-    def sample(self, k: int) -> "Selector":
-        """Keep k, drawn from the records' keys, this selector's text, the run's seed and the round.
-
-        >>> Selector("unlabeled").sample(100)
-        unlabeled.sample(100)
-        """
-        return self._then(Sample(count("sample(k)", k)))
-
-    def per(self, field: str, k: int, *, by: Quantity | None = None) -> "Selector":
-        """Keep at most k of each `"label"`, `"predicted"` class, or value of a text or number column.
-
-        >>> from tilth.signals import margin
-        >>> Selector("unlabeled").per("predicted", 10, by=margin())
-        unlabeled.per("predicted", 10, by=margin())
-
-        The first k in the order so far, or with `by` the k of the highest value of a signal. They come in turns: the
-        first of each, then the second of each. Records without a value of the field are left out.
-        """
-        if field in ("split", "key"):
-            raise UsageError(
-                f'per({field!r}, ...) would be one group or one a record; group by "label", "predicted" or a column'
-            )
-        return self._then(Per(field, count("per(field, k)", k), None if by is None else _ranking(by, "per")))
-
-    def diverse(self, k: int, *, within: int | None = None, by: str = "embeddings") -> "Selector":
-        """Keep k that are far apart and far from what is labelled: each next one is the farthest from all of these.
-
-        >>> from tilth.signals import margin
-        >>> Selector("unlabeled").top(1000, by=margin()).diverse(100)
-        unlabeled.top(1000, by=margin()).diverse(100)
-
-        `within`: look at the first that many only. `by`: the model's embeddings, or a vector column. Euclidean
-        distance, exact in float32: k passes over the vectors. Sener and Savarese 2018, A Core-Set Approach.
-        """
-        return self._then(
-            Diverse(count("diverse(k)", k), None if within is None else count("diverse(within=...)", within), by)
-        )
-
-    def _then(self, step: Step) -> "Selector":
+    def then(self, step: Step) -> "Selector":
+        """Return this selector with one more step."""
         return replace(self, steps=(*self.steps, step))
 
     def __and__(self, other: Any) -> "Selector":
@@ -162,6 +94,11 @@ class Selector(Value, tag="selector"):
 
     def __or__(self, other: Any) -> "Selector":
         return Selector(Combined("|", self, _selector(other)))
+
+    def __rmul__(self, share: Any) -> "Mixture":
+        return Mixture(((number(f"the share of {self!r}", share), self),))
+
+    __mul__ = __rmul__
 
     def __invert__(self) -> "Selector":
         if self.base in ("removed", "quarantined"):
@@ -173,10 +110,79 @@ class Selector(Value, tag="selector"):
             _bracketed(Selector(self.base))
             if self.steps
             else repr(self.base)
-            if isinstance(self.base, Combined)
+            if isinstance(self.base, (Combined, Mixed))
             else self.base
         )
         return base + "".join(repr(step) for step in self.steps)
+
+
+@dataclass(frozen=True, repr=False)
+class Mixture(Value, tag="mixture"):
+    """Selectors with a share each, of which `first(k)` takes k records.
+
+    >>> from tilth.selectors import unlabeled
+    >>> from tilth.signals import margin
+    >>> (0.8 * unlabeled.top(500, by=margin()) | 0.2 * unlabeled.sample(500)).first(100)
+    (0.8 * unlabeled.top(500, by=margin()) | 0.2 * unlabeled.sample(500)).first(100)
+
+    Only the ratio of shares counts. Records come one by one: the next is that of the part for which (taken + 1/2) /
+    share is lowest, the first of equals, so any beginning has the shares to less than a record where two are mixed, and
+    whole shares of k are met exactly (Webster 1832, Sainte-Lague 1910). A part gives its records in its order and skips
+    one that was taken already; when it has no more, the others fill up. No part is asked for more than it chooses: give
+    each at least k. UsageError for a share that is not above 0.
+
+    Use it to keep some chance in a batch, or to serve two aims in known shares. Do not use it for records of both:
+    that is `a & b`.
+    """
+
+    parts: tuple[tuple[float, "Selector"], ...]
+
+    def first(self, k: int) -> "Selector":
+        """Return the selector that takes k records by these shares."""
+        return Selector(Mixed(self, count("first(k)", k)))
+
+    def __or__(self, other: Any) -> "Mixture":
+        if not isinstance(other, Mixture):
+            raise NotData(f"a mixture needs a share for every part, such as {self!r} | 0.5 * b; got {other!r}")
+        return Mixture((*self.parts, *other.parts))
+
+    def __repr__(self) -> str:
+        return " | ".join(f"{share!r} * {_bracketed(part)}" for share, part in self.parts)
+
+
+@dataclass(frozen=True, repr=False)
+class Mixed(Value, tag="mixed"):
+    """The first k records of a mixture."""
+
+    mixture: Mixture
+    k: int
+
+    def pick(self, state: State) -> Picked:
+        """Return records of the parts in turns, as their shares have it."""
+        parts = [part.pick(state) for _, part in self.mixture.parts]
+        orders = [part.ordered(state).tolist() for part in parts]
+        place, taken = [0] * len(parts), [0] * len(parts)
+        seen: set[int] = set()
+        ids: list[int] = []
+        left = list(range(len(parts)))
+        while left and len(ids) < self.k:
+            i = min(left, key=lambda j: (taken[j] + 0.5) / self.mixture.parts[j][0])
+            while place[i] < len(orders[i]) and orders[i][place[i]] in seen:
+                place[i] += 1
+            if place[i] == len(orders[i]):
+                left.remove(i)
+                continue
+            seen.add(orders[i][place[i]])
+            ids.append(orders[i][place[i]])
+            taken[i] += 1
+        said = ", ".join(f"{n:,} of {part.what}" for n, part in zip(taken, parts, strict=True))
+        reason = f"{self!r} ({said})" if ids else nothing(repr(self))
+        return Picked(
+            None, np.array(ids, np.int64), repr(self), reason, passed_over=sum(part.passed_over for part in parts)
+        )
+
+    def __repr__(self) -> str:
+        return f"({self.mixture!r}).first({self.k})"
 
 
 def _start(base: str, state: State) -> Picked:
@@ -205,67 +211,10 @@ def _bracketed(selector: Selector) -> str:
 def _selector(other: Any) -> Selector:
     if isinstance(other, Selector):
         return other
+    if isinstance(other, Mixture):
+        raise NotData(
+            f"{other!r} has a share and the selector beside it has none: give both one (0.5 * a | 0.5 * b), or take "
+            "so many of the mixture by .first(k)"
+        )
     hint = "; put the condition into where(...)" if isinstance(other, Condition) else ""
     raise NotData(f"selectors go together with selectors; got {other!r} ({type(other).__name__}){hint}")
-
-
-def _values(field: str, value: Any) -> Any:
-    """Check what a field is to be equal to: one value, or a tuple of them."""
-    if isinstance(value, (set, frozenset)):
-        value = sorted(cast("set[Any]", value), key=repr)  # a set's own order differs from process to process
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return tuple(_plain(field, one) for one in cast("list[Any]", value))
-    return _plain(field, value)
-
-
-def _plain(field: str, one: Any) -> Any:
-    if isinstance(one, Value):
-        raise UsageError(
-            f"where({field}={one!r}): give a value or a list of values; "
-            "conditions stand alone, such as where(entropy() > 0.5)"
-        )
-    one = one.item() if isinstance(one, np.generic) else one
-    if not isinstance(one, (str, int, float, bool, type(None))):
-        raise UsageError(f"where({field}={one!r}): a value is text, a number, True, False or None, or a list of these")
-    if field == "split" and one in HELD_OUT:
-        raise HeldOut(
-            f'where(split="{one}"): {one} is held out, so no selector may choose from it; only "train" may change'
-        )
-    if field == "split" and one != "train":
-        raise UsageError(f"where(split={one!r}): no such split. {did_you_mean(str(one), SPLITS)}")
-    if field in ("predicted", "key") and not isinstance(one, str):
-        raise UsageError(f"where({field}={one!r}): a {'class name' if field == 'predicted' else 'key'} is text")
-    return one
-
-
-def _per_record(condition: Any) -> None:
-    if isinstance(condition, Condition) and condition.per_record:
-        return
-    if isinstance(condition, Condition):
-        raise UsageError(
-            f"where({condition!r}) holds for the whole state or not at all; it belongs into when= of the rule"
-        )
-    if isinstance(condition, Quantity):
-        raise UsageError(f"where({condition!r}) got a number; a condition compares it, such as {condition!r} > 0.5")
-    if isinstance(condition, bool):
-        raise UsageError(f'where({condition}) got a plain {condition}; equality is written where(label="cat")')
-    raise UsageError(
-        f"where() takes conditions such as entropy() > 0.5, got {condition!r} ({type(condition).__name__})"
-    )
-
-
-def _ranking(by: Any, verb: str) -> Quantity:
-    if isinstance(by, Quantity) and by.per_record:
-        return by
-    if isinstance(by, Quantity):
-        raise UsageError(
-            f"{verb}(by={by!r}): that is one number for the whole state; rank records by a signal, such as entropy()"
-        )
-    if isinstance(by, Condition):
-        raise UsageError(
-            f"{verb}(by={by!r}): that is a yes or no; records are ranked by a signal, conditions go into where(...)"
-        )
-    if callable(by):
-        name = getattr(by, "__name__", repr(by))
-        raise UsageError(f"{verb}(by={name}): that is a function, not yet a signal; call it: by={name}()")
-    raise UsageError(f"{verb}(by={by!r}): records are ranked by a signal, such as entropy(); got {type(by).__name__}")

@@ -10,16 +10,13 @@ import numpy.typing as npt
 
 from tilth.algebra import Condition, Quantity, Value, show
 from tilth.dataset.splits import draw
-from tilth.errors import UsageError, did_you_mean
+from tilth.selectors.clusters import ranks
 from tilth.selectors.fields import groups, matches, needs_of
-from tilth.selectors.picked import Picked, highest, nothing, shuffled, ties
-from tilth.selectors.spread import farthest
+from tilth.selectors.picked import Picked, highest, nothing, short, ties
 from tilth.signals.kernels import chunks
 from tilth.state import State
 
-__all__ = ["Diverse", "Per", "Sample", "Step", "Top", "Where"]
-
-Ids = npt.NDArray[np.int64]
+__all__ = ["First", "Per", "Quota", "Sample", "Step", "Top", "Where", "valued"]
 
 
 class Step(Value, ABC):
@@ -79,9 +76,11 @@ class Top(Step, tag="top"):
         n = len(picked)
         word = "bottom" if self.lowest else "top"
         sign = -1 if self.lowest else 1
-        ids, score, over = highest(((part, sign * said) for part, said in _said(self.by, state)), picked, self.k, state)
+        ids, score, over = highest(
+            ((part, sign * said) for part, said in valued(self.by, state)), picked, self.k, state
+        )
         what = f"{word} {self.k:,} {picked.what} by {self.by!r}"
-        reason = f"{self.by!r} among {word} {self.k:,} of {picked.counted()}{_all(len(ids), self.k)}"
+        reason = f"{self.by!r} among {word} {self.k:,} of {picked.counted()}{short(len(ids), self.k)}"
         if not len(ids):
             reason = (
                 f"nothing to choose from: {self.by!r} is not known of any of {picked.counted()}"
@@ -108,7 +107,7 @@ class Sample(Step, tag="sample"):
         at = at[np.argsort(drawn[at])]
         score = None if picked.score is None else picked.score[at]
         reason = (
-            f"sample of {self.k:,} of {picked.counted()}{_all(len(at), self.k)}" if len(ids) else nothing(picked.what)
+            f"sample of {self.k:,} of {picked.counted()}{short(len(at), self.k)}" if len(ids) else nothing(picked.what)
         )
         return Picked(
             None, ids[at], f"sample of {self.k:,} {picked.what}", reason, score, picked.signal, picked.passed_over
@@ -143,7 +142,7 @@ class Per(Step, tag="per"):
             over = n - len(order)
             ids, score, signal = ids[order], value[order].astype(np.float64), repr(self.by)
         group = groups(state, self.field, ids)
-        rank = _rank(group)
+        rank = ranks(group)
         at = np.flatnonzero((group >= 0) & (rank < self.k))
         # the first of each group, then the second of each: any beginning is balanced
         at = at[np.argsort(rank[at], kind="stable")]
@@ -159,47 +158,67 @@ class Per(Step, tag="per"):
 
 
 @dataclass(frozen=True, repr=False)
-class Diverse(Step, tag="diverse"):
-    """k records far apart, and far from what is labelled, in the model's embeddings or in a vector column."""
+class First(Step, tag="first"):
+    """The first k in their order, or in one drawn from their keys where they have none."""
 
     k: int
-    within: int | None = None
-    by: str = "embeddings"
+
+    def apply(self, picked: Picked, state: State, text: str) -> Picked:
+        """Keep the first k."""
+        ids = picked.ordered(state)[: self.k]
+        about = f"the first {self.k:,} of {picked.counted()}{short(len(ids), self.k)}"
+        return replace(
+            picked,
+            mask=None,
+            ids=ids,
+            what=f"first {self.k:,} {picked.what}",
+            reason=about if len(ids) else nothing(picked.what),
+            score=None if picked.score is None else picked.score[: self.k],
+        )
+
+    def __repr__(self) -> str:
+        return f".first({self.k})"
+
+
+@dataclass(frozen=True, repr=False)
+class Quota(Step, tag="quota"):
+    """So many records of each of some values of a field: the first in their order."""
+
+    field: str
+    counts: tuple[tuple[Any, int], ...]
 
     @property
     def needs(self) -> frozenset[str]:
         """What it reads of the model's state."""
-        return frozenset({"embeddings"}) if self.by == "embeddings" else frozenset[str]()
+        return needs_of([self.field])
 
     def apply(self, picked: Picked, state: State, text: str) -> Picked:
-        """Keep k by farthest-first traversal."""
-        ids = picked.ordered(state)[: self.within]
-        # in an order that ids have no part in: the last digits of a matrix product depend on it
-        labelled = _rows(state, shuffled(np.flatnonzero(state.view.train & state.view.labeled), state), self.by)
-        rows = _rows(state, ids, self.by)
-        usable = np.flatnonzero(~np.isnan(rows).any(axis=1))
-        over = len(ids) - len(usable)
-        first = f"the first {self.within:,} of " if self.within is not None else ""
-        about = f"{self.k:,} that differ most by {self.by} of {first}{picked.counted()}"
-        if not len(usable):
-            why = f"none of {picked.counted()} has {self.by}" if len(ids) else f"{picked.what} is empty"
-            why = f"nothing to choose from: {why}"
-            return Picked(None, ids[:0], about, why, passed_over=picked.passed_over + over)
-        labelled = labelled[~np.isnan(labelled).any(axis=1)]
-        at, distance = farthest(rows[usable], labelled, min(self.k, len(usable)), first=0)
-        at = usable[at]
-        if picked.score is not None:
-            score, signal = picked.score[at], picked.signal
-        else:  # the first of all is far from nothing
-            score, signal = np.where(np.isinf(distance), np.nan, distance).astype(np.float64), f"distance by {self.by}"
-        return Picked(None, ids[at], about, about + _all(len(at), self.k), score, signal, picked.passed_over + over)
+        """Keep the first of each value, in turns; a record that has several of them counts for the first."""
+        ids = picked.ordered(state)
+        group = np.full(len(ids), -1)
+        missing: list[str] = []
+        for i, (value, k) in enumerate(self.counts):
+            hits = np.flatnonzero(matches(state, self.field, (value,), picked)[ids] & (group < 0))[:k]
+            group[hits] = i
+            if len(hits) < k:
+                missing.append(f"{len(hits):,} of {show(value)}")
+        rank = ranks(group)
+        at = np.flatnonzero(group >= 0)
+        at = at[np.lexsort((group[at], rank[at]))]
+        said = f"{self.field} {', '.join(f'{show(value)} {k:,}' for value, k in self.counts)} of {picked.counted()}"
+        reason = said + (f", of which there are only {', '.join(missing)}" if missing else "")
+        what = f"{self.field} quota of {picked.what}"
+        score = None if picked.score is None else picked.score[at]
+        return replace(
+            picked, mask=None, ids=ids[at], what=what, reason=reason if len(at) else nothing(said), score=score
+        )
 
     def __repr__(self) -> str:
-        within = f", within={self.within}" if self.within is not None else ""
-        return f".diverse({self.k}{within}{f', by={show(self.by)}' if self.by != 'embeddings' else ''})"
+        counts = ", ".join(f"{show(value)}: {k}" for value, k in self.counts)
+        return f".quota({show(self.field)}, {{{counts}}})"
 
 
-def _said(by: Quantity, state: State) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+def valued(by: Quantity, state: State) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
     """Yield the values of a signal part by part: computed so where it can be, so that no more is in memory."""
     if by.pointwise:
         for ids, part in state.parts():
@@ -208,28 +227,3 @@ def _said(by: Quantity, state: State) -> Iterator[tuple[slice, npt.NDArray[Any]]
     value = np.asarray(by.value(state))
     for ids in chunks(len(value)):
         yield ids, value[ids]
-
-
-def _all(found: int, k: int) -> str:
-    return f", of which there are {found:,}" if found < k else ""
-
-
-def _rank(group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return each element's place among those of its group, from 0."""
-    order = np.argsort(group, kind="stable")
-    ordered = group[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
-    rank = np.empty(len(group), np.int64)
-    rank[order] = np.arange(len(group)) - np.repeat(starts, np.diff(starts, append=len(group)))
-    return rank
-
-
-def _rows(state: State, ids: Ids, by: str) -> npt.NDArray[np.float32]:
-    if by == "embeddings":
-        return np.asarray(state.output("embeddings")[ids])
-    schema = state.dataset.schema
-    if by not in schema.names or schema.column(by).kind != "vector":
-        vectors = ["embeddings", *(c.name for c in schema.columns if c.kind == "vector")]
-        raise UsageError(f"diverse(by={show(by)}): no such vector. {did_you_mean(by, vectors)}")
-    cells = state.dataset.features(ids, [by])[by].combine_chunks()
-    return cells.flatten().to_numpy(zero_copy_only=False).reshape(len(ids), -1)
