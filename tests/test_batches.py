@@ -20,12 +20,13 @@ from tilth.dataset import Dataset
 from tilth.errors import NotData, UsageError
 from tilth.rules import Rule
 from tilth.selectors import Selector, kept, labeled, records, unlabeled
-from tilth.selectors.clusters import average_linkage, in_turns, kmeans
+from tilth.selectors.clusters import average_linkage, in_turns
 from tilth.selectors.cover import apart, greedy_cover, nearest_other
 from tilth.selectors.gradients import gradient_seeds
 from tilth.selectors.spread import WATCHED, Cloud, farthest, lower
 from tilth.selectors.typical import typicality
 from tilth.signals import density, margin
+from tilth.signals.clusters import kmeans
 from tilth.state import State
 
 N = 120

@@ -550,10 +550,10 @@ def test_what_find_slices_cannot_do_is_refused(tmp_path: Path, state: State) -> 
 def test_clusters_are_the_nearest_centers(k: int) -> None:
     rows = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
     rows[3] = np.nan
-    found = centers(rows[~np.isnan(rows[:, 0])], k, np.random.default_rng(1))
+    found = centers(rows[~np.isnan(rows[:, 0])], np.random.default_rng(1).random((k, 2)))
     own = nearest(rows, found)
     assert len(found) <= min(k, 39)
     apart = ((rows[:, None].astype(np.float64) - found) ** 2).sum(axis=2)
     for i in range(40):
         assert own[i] == -1 if i == 3 else apart[i, own[i]] == pytest.approx(apart[i].min(), abs=1e-5)
-    assert len(centers(np.ones((5, 2), np.float32), 4, np.random.default_rng(1))) == 1
+    assert len(centers(np.ones((5, 2), np.float32), np.random.default_rng(1).random((4, 2)))) == 1

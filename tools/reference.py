@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 STUB = ROOT / "src" / "tilth" / "__init__.pyi"
 PAGES = ROOT / "docs" / "reference"
 
-MODULES = ("tilth.errors", "tilth.protocols", "tilth.signals", "tilth.testing")
+MODULES = ("tilth.errors", "tilth.protocols", "tilth.selectors", "tilth.signals", "tilth.testing")
 """Public, with names that are not (all) in `tilth` itself: the catalogue of signals, and what those import who write a
 part of their own or catch an error."""
 
@@ -114,8 +114,11 @@ def fields(name: str, cls: type) -> str:
 
 
 def members(cls: type) -> Iterator[str]:
-    """Yield a section for each public method and property that the class itself defines."""
-    for name, member in vars(cls).items():
+    """Yield a section for each public method and property that the class or a part of it in its package defines."""
+    package = cls.__module__.rpartition(".")[0]
+    parts = [part for part in cls.__mro__ if part is cls or part.__module__.rpartition(".")[0] == package]
+    found = {name: member for part in reversed(parts) for name, member in vars(part).items()}
+    for name, member in found.items():
         target = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
         if name.startswith("_") or not inspect.isfunction(target) or not target.__doc__:
             continue
@@ -123,8 +126,18 @@ def members(cls: type) -> Iterator[str]:
         yield f"### {cls.__name__}.{name}{call}\n\n{fenced(inspect.getdoc(target) or '')}"
 
 
-def section(name: str, thing: Any) -> str:
-    """Return the part of a page that describes one public name."""
+def told(name: str, module: ModuleType) -> str:
+    """Return what the string below a value in its module says of it."""
+    body = ast.parse(inspect.getsource(module)).body
+    for node, after in zip(body, body[1:], strict=False):
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if name in [ast.unparse(target) for target in targets] and isinstance(after, ast.Expr):
+            return str(ast.literal_eval(after.value))
+    return ""
+
+
+def section(name: str, thing: Any, module: ModuleType) -> str:
+    """Return the part of a page that describes one public name of a module."""
     parts = [f"## {name}"]
     if inspect.isclass(thing):
         if dataclasses.is_dataclass(thing):
@@ -136,7 +149,7 @@ def section(name: str, thing: Any) -> str:
     elif inspect.isfunction(inspect.unwrap(thing)):
         parts += [signature(name, inspect.unwrap(thing)), fenced(inspect.getdoc(thing) or "")]
     elif type(thing).__module__.startswith("tilth."):
-        parts += [f"A value of type `{type(thing).__name__}`.", fenced(inspect.getdoc(thing) or "")]
+        parts += [f"A value of type `{type(thing).__name__}`.", told(name, module)]
     else:
         parts.append(f"`{thing!r}`")
     return "\n\n".join(part for part in parts if part)
@@ -144,7 +157,7 @@ def section(name: str, thing: Any) -> str:
 
 def page(module: ModuleType, things: Mapping[str, Any]) -> str:
     """Return the page of one module: what it is, then its public names in alphabetical order."""
-    sections = [section(name, things[name]) for name in sorted(things, key=str.lower)]
+    sections = [section(name, things[name], module) for name in sorted(things, key=str.lower)]
     return "\n\n".join([f"# {module.__name__}", fenced(inspect.getdoc(module) or ""), *sections]) + "\n"
 
 

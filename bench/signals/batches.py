@@ -16,11 +16,12 @@ from bench.signals.table import Row, flops
 from tilth.changes import Changes, Field, Op, events
 from tilth.dataset import Dataset
 from tilth.selectors import unlabeled
-from tilth.selectors.clusters import average_linkage, kmeans
+from tilth.selectors.clusters import average_linkage
 from tilth.selectors.cover import greedy_cover
 from tilth.selectors.gradients import gradient_seeds
 from tilth.selectors.kept import FOLDER
 from tilth.selectors.typical import typical_first
+from tilth.signals.clusters import kmeans
 from tilth.state import State
 
 __all__ = ["rows"]

@@ -44,7 +44,7 @@ def flops(size: int = 2048) -> float:
 def show(rows: Iterable[Row]) -> bool:
     """Print the table as rows come; return whether every answer was the same."""
     print(
-        f"{'work':44} {'Tilth':>10} {'peer':>22} {'its time':>10} {'ratio':>8} {'reach':>7} {'x floor':>8}  same answer"
+        f"{'work':58} {'Tilth':>10} {'peer':>28} {'its time':>10} {'ratio':>8} {'reach':>7} {'x floor':>8}  same answer"
     )
     good = True
     for row in rows:
@@ -55,7 +55,7 @@ def show(rows: Iterable[Row]) -> bool:
         missed = " MISSED" if row.reach and row.ratio < row.reach else ""
         said = ("yes" if row.same else "NO") + (f" ({row.judged})" if row.judged else "")
         print(
-            f"{row.work:44} {_time(row.ours.median):>10} {row.peer or 'none':>22} {theirs:>10} {ratio:>8} {reach:>7} "
+            f"{row.work:58} {_time(row.ours.median):>10} {row.peer or 'none':>28} {theirs:>10} {ratio:>8} {reach:>7} "
             f"{floor:>8}  {said}{missed}",
             flush=True,
         )

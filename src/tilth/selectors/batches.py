@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tilth.algebra import show
 from tilth.dataset.splits import uniform
 from tilth.errors import UsageError
-from tilth.selectors.clusters import in_turns, kmeans
+from tilth.selectors.clusters import in_turns
 from tilth.selectors.cover import apart
 from tilth.selectors.gradients import gradient_seeds
 from tilth.selectors.kept import nearest_known
@@ -18,6 +18,8 @@ from tilth.selectors.picked import Picked, short
 from tilth.selectors.spread import farthest
 from tilth.selectors.steps import Step
 from tilth.selectors.vectors import Spread, labelled, none_left, spread_out, wants
+from tilth.signals import clusters
+from tilth.signals.clusters import kmeans
 from tilth.state import State
 
 __all__ = ["Badge", "Centers", "Distinct", "Diverse", "draws", "made", "trials", "written"]
@@ -31,10 +33,10 @@ def draws(k: int, what: str, text: str, state: State) -> Doubles:
     return uniform(np.arange(k, dtype=np.uint64), what, text, state.seed, state.round)
 
 
-def trials(clusters: int, what: str, text: str, state: State) -> Doubles:
-    """Return the draws of k-means for so many clusters, with the usual 2 + log k a seed."""
-    each = 2 + int(np.log(clusters))
-    return draws(clusters * each, what, text, state).reshape(clusters, each)
+def trials(k: int, what: str, text: str, state: State) -> Doubles:
+    """Return the draws of k-means for k clusters."""
+    each = clusters.trials(k)
+    return draws(k * each, what, text, state).reshape(k, each)
 
 
 def written(verb: str, k: int, **options: Any) -> str:

@@ -7,13 +7,14 @@ import numpy as np
 from tilth.algebra import Quantity
 from tilth.dataset.splits import uniform
 from tilth.selectors.batches import made, trials, written
-from tilth.selectors.clusters import average_linkage, in_turns, kmeans
+from tilth.selectors.clusters import average_linkage, in_turns
 from tilth.selectors.cover import greedy_cover, nearest_other
 from tilth.selectors.picked import Picked, highest
 from tilth.selectors.steps import Step, valued
 from tilth.selectors.typical import typical_first
 from tilth.selectors.vectors import labelled, none_left, spread_out, wants
 from tilth.signals import margin
+from tilth.signals.clusters import kmeans
 from tilth.state import State
 
 __all__ = ["ClusterMargin", "Covering", "Typical"]

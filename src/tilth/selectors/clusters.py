@@ -1,81 +1,12 @@
-"""Clusters of vectors: k-means by Lloyd's rounds from k-means++ seeds, and average linkage."""
+"""Clusters by average linkage, and turns among clusters."""
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["average_linkage", "in_turns", "kmeans", "ranks"]
+__all__ = ["average_linkage", "in_turns", "ranks"]
 
 Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]
-
-BLOCK = 4096
-ROUNDS = 100
-"""Lloyd's rounds at most; few data need a third of them."""
-
-
-def kmeans(rows: Floats, draws: Doubles) -> tuple[Ids, Floats]:
-    """Return (cluster int64[n], distance float32[n] to its centre) for as many clusters as there are rows of draws.
-
-    >>> rows = np.array([[0], [1], [10], [11]], np.float32)
-    >>> cluster, distance = kmeans(rows, np.array([[0.1, 0.7], [0.9, 0.6]]))
-    >>> cluster.tolist(), distance.tolist()
-    ([1, 1, 0, 0], [0.5, 0.5, 0.5, 0.5])
-
-    Seeds are drawn as in Arthur and Vassilvitskii 2007, k-means++, of each row of draws in [0, 1) the one that leaves
-    the least squared distance; then Lloyd 1982, until no record changes its cluster, 100 rounds at most. A cluster may
-    be empty where rows are equal. n x k x d multiplications a round, and n x draws x d for the seeds.
-    """
-    rows = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)  # |x|2 + |c|2 - 2xc loses less near the origin
-    square = np.einsum("ij,ij->i", rows, rows)
-    center = rows[_seeds(rows, square, draws)]
-    cluster = _assigned(rows, center)
-    for _ in range(ROUNDS):
-        before = cluster
-        order = np.argsort(cluster, kind="stable")
-        number = np.bincount(cluster, minlength=len(draws))
-        filled = np.flatnonzero(number)
-        sums = np.add.reduceat(rows[order], (np.cumsum(number) - number)[filled], axis=0, dtype=np.float64)
-        center[filled] = sums / number[filled, None]
-        cluster = _assigned(rows, center)
-        if np.array_equal(before, cluster):
-            break
-    distance = np.empty(len(rows), np.float32)
-    for at in range(0, len(rows), BLOCK):
-        off = rows[at : at + BLOCK] - center[cluster[at : at + BLOCK]]
-        distance[at : at + BLOCK] = np.sqrt(np.einsum("ij,ij->i", off, off))
-    return cluster, distance
-
-
-def _seeds(rows: Floats, square: Floats, draws: Doubles) -> Ids:
-    found, nearest = np.empty(len(draws), np.int64), np.ones(len(rows), np.float32)
-    doubled = -2 * rows.T
-    for i, some in enumerate(draws):
-        total = np.cumsum(nearest, dtype=np.float64)
-        if total[-1] == 0:  # all rows are equal to a seed
-            total = np.arange(1.0, len(rows) + 1)
-        at = np.searchsorted(total, some * total[-1], side="right")
-        at = np.minimum(at, np.searchsorted(total, total[-1]))
-        left = rows[at] @ doubled
-        left += square
-        left += square[at, None]
-        left[np.arange(len(at)), at] = 0
-        np.clip(left, 0, nearest if i else None, out=left)
-        best = int(left.sum(axis=1, dtype=np.float64).argmin())
-        found[i], nearest = at[best], left[best]
-    return found
-
-
-def _assigned(rows: Floats, center: Floats) -> Ids:
-    """Return the nearest centre of each row, the first of equals."""
-    cluster = np.empty(len(rows), np.int64)
-    doubled, squares = -2 * center.T, np.einsum("ij,ij->i", center, center)
-    for at in range(0, len(rows), BLOCK):
-        part = slice(at, at + BLOCK)
-        tile = rows[part] @ doubled
-        tile += squares
-        cluster[part] = tile.argmin(axis=1)
-    return cluster
 
 
 def average_linkage(rows: Floats, clusters: int) -> Ids:

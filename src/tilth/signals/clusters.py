@@ -1,55 +1,108 @@
-"""Which records lie together: k-means on rows of length 1."""
+"""Which records lie together: k-means by Lloyd's rounds from k-means++ seeds."""
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["centers", "nearest"]
+__all__ = ["centers", "kmeans", "nearest", "trials"]
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Ids = npt.NDArray[np.int64]
 
-BLOCK = 8192
-ROUNDS = 25
+BLOCK = 4096
+ROUNDS = 100
+"""Lloyd's rounds at most; few data need a third of them."""
 
 
-def centers(rows: Floats, k: int, chance: np.random.Generator) -> Floats:
-    """Return up to k centers, float32[k, d], none without a row that is nearest to it.
+def trials(k: int) -> int:
+    """Return how many draws each of k seeds is the best of: 2 + log k, as is usual."""
+    return 2 + int(np.log(k))
+
+
+def kmeans(rows: Floats, draws: Doubles) -> tuple[Ids, Floats]:
+    """Return (cluster int64[n], distance float32[n] to its centre) for as many clusters as there are rows of draws.
+
+    >>> rows = np.array([[0], [1], [10], [11]], np.float32)
+    >>> cluster, distance = kmeans(rows, np.array([[0.1, 0.7], [0.9, 0.6]]))
+    >>> cluster.tolist(), distance.tolist()
+    ([1, 1, 0, 0], [0.5, 0.5, 0.5, 0.5])
+    """
+    found, cluster = _lloyd(rows, draws)
+    distance = np.empty(len(rows), np.float32)
+    for at in range(0, len(rows), BLOCK):
+        off = rows[at : at + BLOCK] - found[cluster[at : at + BLOCK]]
+        distance[at : at + BLOCK] = np.sqrt(np.einsum("ij,ij->i", off, off))
+    return cluster, distance
+
+
+def centers(rows: Floats, draws: Doubles) -> Floats:
+    """Return the centres of as many clusters as there are rows of draws, float32[k, d]; fewer where rows are equal.
 
     >>> rows = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
-    >>> centers(rows, 2, np.random.default_rng(0)).tolist()
-    [[0.0, 1.0], [1.0, 0.0]]
+    >>> centers(rows, np.array([[0.1], [0.9]])).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
 
-    Lloyd 1982, Least Squares Quantization in PCM, from the start of Arthur and Vassilvitskii 2007, k-means++; fewer
-    than k where there are fewer different rows.
+    Seeds are drawn as in Arthur and Vassilvitskii 2007, k-means++, of each row of draws in [0, 1) the one that leaves
+    the least squared distance; then Lloyd 1982, until no record changes its cluster, 100 rounds at most. No centre is
+    without a row that is nearest to it. n x k x d multiplications a round, and n x draws x d for the seeds.
     """
-    found = rows[chance.integers(len(rows), size=1)]
-    apart = _apart(rows, found)[:, 0]
-    while len(found) < k and apart.max() > 1e-6:
-        at = int(np.searchsorted(np.cumsum(apart, dtype=np.float64), chance.random() * apart.sum(dtype=np.float64)))
-        found = np.concatenate([found, rows[min(at, len(rows) - 1)][None]])
-        apart = np.minimum(apart, _apart(rows, found[-1:])[:, 0])
-    before = np.empty(0, np.int64)
+    return _lloyd(rows, draws)[0]
+
+
+def _lloyd(rows: Floats, draws: Doubles) -> tuple[Floats, Ids]:
+    """Return the centres and the centre of each row."""
+    mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    rows = rows - mean  # |x|2 + |c|2 - 2xc loses less near the origin
+    found = rows[_seeds(rows, np.einsum("ij,ij->i", rows, rows), draws)]
+    cluster = _assigned(rows, found)
     for _ in range(ROUNDS):
-        own = nearest(rows, found)
-        if np.array_equal(own, before):
+        order = np.argsort(cluster, kind="stable")
+        number = np.bincount(cluster, minlength=len(found))
+        filled = np.flatnonzero(number)
+        sums = np.add.reduceat(rows[order], (np.cumsum(number) - number)[filled], axis=0, dtype=np.float64)
+        found = (sums / number[filled, None]).astype(np.float32)
+        before, cluster = np.searchsorted(filled, cluster), _assigned(rows, found)
+        if np.array_equal(before, cluster):
             break
-        before = own
-        total = np.stack([rows[own == c].sum(axis=0, dtype=np.float64) for c in range(len(found))])
-        number = np.bincount(own, minlength=len(found))
-        found = (total[number > 0] / number[number > 0, None]).astype(np.float32)
-    return found
+    filled, cluster = np.unique(cluster, return_inverse=True)
+    return found[filled] + mean, cluster
 
 
-def nearest(rows: Floats, found: Floats) -> npt.NDArray[np.int64]:
-    """Return the nearest center of each row, int64[n]; -1 for a row with NaN. Ties go to the first."""
+def nearest(rows: Floats, found: Floats) -> Ids:
+    """Return the nearest centre of each row, int64[n]; -1 for a row with NaN. Ties go to the first."""
+    mean = found.mean(axis=0, dtype=np.float64).astype(np.float32)
     out = np.full(len(rows), -1, np.int64)
-    for start in range(0, len(rows), BLOCK):
-        some = rows[start : start + BLOCK]
-        known = ~np.isnan(some).any(axis=1)
-        out[start : start + BLOCK][known] = _apart(some[known], found).argmin(axis=1)
+    known = ~np.isnan(rows).any(axis=1)
+    out[known] = _assigned(rows[known] - mean, found - mean)
     return out
 
 
-def _apart(rows: Floats, found: Floats) -> Floats:
-    """Return float32[n, k]: the squared distance of each row from each center, never below 0."""
-    square = np.einsum("ij,ij->i", rows, rows)[:, None] + np.einsum("ij,ij->i", found, found)
-    return np.maximum(square - 2 * (rows @ found.T), 0)
+def _seeds(rows: Floats, square: Floats, draws: Doubles) -> Ids:
+    found, left_over = np.empty(len(draws), np.int64), np.ones(len(rows), np.float32)
+    doubled = -2 * rows.T
+    for i, some in enumerate(draws):
+        total = np.cumsum(left_over, dtype=np.float64)
+        if total[-1] == 0:  # all rows are equal to a seed
+            total = np.arange(1.0, len(rows) + 1)
+        at = np.searchsorted(total, some * total[-1], side="right")
+        at = np.minimum(at, np.searchsorted(total, total[-1]))
+        left = rows[at] @ doubled
+        left += square
+        left += square[at, None]
+        left[np.arange(len(at)), at] = 0
+        np.clip(left, 0, left_over if i else None, out=left)
+        best = int(left.sum(axis=1, dtype=np.float64).argmin())
+        found[i], left_over = at[best], left[best]
+    return found
+
+
+def _assigned(rows: Floats, found: Floats) -> Ids:
+    """Return the nearest centre of each row, the first of equals."""
+    cluster = np.empty(len(rows), np.int64)
+    doubled, squares = -2 * found.T, np.einsum("ij,ij->i", found, found)
+    for at in range(0, len(rows), BLOCK):
+        part = slice(at, at + BLOCK)
+        tile = rows[part] @ doubled
+        tile += squares
+        cluster[part] = tile.argmin(axis=1)
+    return cluster

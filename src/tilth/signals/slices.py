@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from typing_extensions import override
 
 from tilth.algebra import Condition, show
+from tilth.dataset.splits import uniform
 from tilth.errors import UsageError, did_you_mean
-from tilth.signals.clusters import centers, nearest
+from tilth.signals.clusters import centers, nearest, trials
 from tilth.signals.expressions import KINDS, check, decide, literal, parse, quoted, terms
 from tilth.signals.kernels import best, chunks
 from tilth.signals.making import count
@@ -258,7 +259,7 @@ def clustered(state: State, k: int) -> Ids:
         rows = rows[~np.isnan(rows).any(axis=1)]
         out = np.full(len(state), -1, np.int64)
         if len(rows):
-            found = centers(rows, k, np.random.default_rng(k))
+            found = centers(rows, uniform(np.arange(k * trials(k), dtype=np.uint64), text).reshape(k, -1))
             for part in chunks(len(state)):
                 out[part] = nearest(unit(array[part]), found)
         state.memo[text] = out
