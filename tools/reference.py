@@ -11,6 +11,7 @@ import ast
 import dataclasses
 import importlib
 import inspect
+import itertools
 import pkgutil
 import sys
 import textwrap
@@ -129,7 +130,7 @@ def members(cls: type) -> Iterator[str]:
 def told(name: str, module: ModuleType) -> str:
     """Return what the string below a value in its module says of it."""
     body = ast.parse(inspect.getsource(module)).body
-    for node, after in zip(body, body[1:], strict=False):
+    for node, after in itertools.pairwise(body):
         targets = node.targets if isinstance(node, ast.Assign) else []
         if name in [ast.unparse(target) for target in targets] and isinstance(after, ast.Expr):
             return str(ast.literal_eval(after.value))
