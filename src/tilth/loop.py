@@ -1,7 +1,7 @@
 """The one loop: train, evaluate, and for each rule propose, commit, judge; every engine runs this and nothing else."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tilth.algebra import Metric, from_json, to_json
+from tilth.algebra import Metric, Quantity, from_json, to_json
 from tilth.asking import Sitting, ask, take_late, wind_up
 from tilth.changes import Changes
 from tilth.context import Context
@@ -17,9 +17,11 @@ from tilth.convening import convene
 from tilth.errors import TilthError
 from tilth.labeling.panel import Panel
 from tilth.metrics.compare import paired
+from tilth.protocols import Trial
 from tilth.questions import Question
 from tilth.rules import Gate, Rule
-from tilth.state import Round
+from tilth.state import Round, State
+from tilth.tuning import best, model_of
 from tilth.workflow import Workflow
 
 __all__ = ["Outcome", "commit", "evaluate", "judge", "loop", "propose"]
@@ -34,7 +36,8 @@ def evaluate(workflow: Workflow, version: int, model: str, rounds: tuple[Round, 
     state = workflow.state(version, model, rounds)
     yes = workflow.until.holds(state)
     shown = {q for _, value in workflow.parts() for q in value.walk() if isinstance(q, Metric)} | set(workflow.report)
-    return {
+    tuned = {} if workflow.tune is None else _tried(workflow, workflow.tune.improves, state)
+    return tuned | {
         "metrics": {repr(q): float(np.asarray(q.value(state))) for q in sorted(shown, key=repr)},
         "test": {repr(q): q.on(state, "test") for q in workflow.report if isinstance(q, Metric)},
         "labels_spent": state.view.labels_spent,
@@ -42,6 +45,10 @@ def evaluate(workflow: Workflow, version: int, model: str, rounds: tuple[Round, 
         "done": yes,
         "why": workflow.until.explain(state),
     }
+
+
+def _tried(workflow: Workflow, improves: Quantity, state: State) -> dict[str, Any]:
+    return {"tuned": {"model": repr(workflow.model), "value": float(np.asarray(improves.value(state)))}}
 
 
 def propose(
@@ -119,6 +126,9 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
     rounds: tuple[Round, ...] = ()
     resting: dict[str, int] = {}
     refused: set[str] = set()
+    tried: list[Trial] = []
+    evaluated: list[dict[str, Any]] = []
+    suggested: dict[str, Any] | None = None
     while True:
         began = time.perf_counter()
         r = len(rounds)
@@ -130,18 +140,35 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
 
         start = await ctx.step(f"r{r}/start", pin)
         workflow = ctx.workflow(start["spec"])
+        if suggested is not None and workflow.tune is not None:
+            workflow = replace(workflow, model=model_of(suggested))
         version: int = start["version"]
         ctx.tell({"what": "round", "round": r, "version": version})
+        did, version = await _cold(ctx, workflow, version) if r == 0 else ({}, version)
         trained = await ctx.train(f"r{r}/train", workflow, version, needs=workflow.needs, keep=True)
         model: str = trained["ref"]
         found = await ctx.step(f"r{r}/evaluate", lambda v=version, m=model, w=workflow, h=rounds: evaluate(w, v, m, h))
-        this = Round(r, version, model, found["metrics"], found["test"], found["labels_spent"], found["cost"])
+        this = Round(
+            r,
+            version,
+            model,
+            found["metrics"],
+            found["test"],
+            found["labels_spent"],
+            found["cost"],
+            tuned=found.get("tuned", {}),
+        )
+        evaluated.append(found)
+        if workflow.tune is not None:
+            note = suggested["note"] if suggested is not None else {}
+            tried.append(Trial(workflow.model, found["tuned"]["value"], note))
         ctx.tell({"what": "evaluated", "round": r, "version": version, **found})
         if found["done"]:
-            return Outcome(version, model, (*rounds, this), found["why"], found)
-        did: dict[str, dict[str, Any]] = {}
+            return _ended((*rounds, this), evaluated, found["why"])
         base = (version, model)
         for name, rule in workflow.rules.items():
+            if name in did:  # it had its turn before there was a model
+                continue
             if resting.get(name, -1) >= r:
                 did[name] = {"n": 0, "why": f"rests until round {resting[name] + 1}: its changes were rejected"}
             else:
@@ -152,9 +179,36 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
             ctx.tell({"what": "rule", "round": r, "rule": name, **did[name]})
         rounds = (*rounds, replace(this, rules=did, seconds=time.perf_counter() - began))
         ctx.tell({"what": "rounded", **asdict(rounds[-1])})
-        progress = any(d["n"] and (d.get("kept") is not False or "answers" in d) for d in did.values())
+        if workflow.tune is not None:
+            suggested = await ctx.step(f"r{r}/tune", partial(workflow.tune.suggest, tuple(tried), seed=workflow.seed))
+        progress = suggested is not None or any(
+            d["n"] and (d.get("kept") is not False or "answers" in d) for d in did.values()
+        )
         if not progress and not any(end > r for end in resting.values()):
-            return Outcome(version, model, rounds, "no rule has anything left to change", found)
+            return _ended(rounds, evaluated, "no rule has anything left to change")
+
+
+def _ended(rounds: tuple[Round, ...], evaluated: Sequence[Mapping[str, Any]], why: str) -> Outcome:
+    """Return the outcome: of the last round, or where models were tried of the one with the best."""
+    at = best([r.tuned.get("value", np.nan) for r in rounds]) if any(r.tuned for r in rounds) else len(rounds) - 1
+    if rounds[at].tuned:
+        why += f"; best of {len(rounds):,} models, in round {at}: {rounds[at].tuned['model']}"
+    return Outcome(rounds[-1].version, rounds[at].model, rounds, why, evaluated[at])
+
+
+async def _cold(ctx: Context, workflow: Workflow, version: int) -> tuple[dict[str, dict[str, Any]], int]:
+    """Where nothing is labelled yet, let the rules go that read nothing of a model; return what they did."""
+    view = workflow.dataset.at(version).view
+    did: dict[str, dict[str, Any]] = {}
+    if (view.train & view.labeled).any():
+        return did, version
+    base = (version, "")
+    for name, rule in workflow.rules.items():
+        if not rule.needs and rule.gate is None:
+            did[name] = await _apply(ctx, workflow, name, rule, 0, "", base, (), set())
+            base = did[name].pop("base", base)
+            ctx.tell({"what": "rule", "round": 0, "rule": name, **did[name]})
+    return did, base[0]
 
 
 async def _apply(

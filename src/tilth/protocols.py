@@ -1,4 +1,4 @@
-"""All that a user may bring: models and annotators. Functions and values, never a subclass.
+"""All that a user may bring: models, annotators, tuners. Functions and values, never a subclass.
 
 The exams in `tilth.testing` (`check_model`, `check_annotator`) tell whether what you brought keeps the promises below.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["Annotator", "Answers", "Fitted", "FittedCommittee", "FittedInEpochs", "Model", "Task"]
+__all__ = ["Annotator", "Answers", "Fitted", "FittedCommittee", "FittedInEpochs", "Model", "Task", "Trial", "Tuner"]
 
 Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
@@ -142,5 +142,34 @@ class Annotator(Protocol):
         Must be a pure function of (record keys, question, votes, earlier): a question that is asked again after a crash
         gets the same answers. `question` is the key of the question, unique within a run; `earlier`: how many votes
         each record had before, so that these come from others.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A model that was tried: how it did on valid (NaN = not defined), and what its tuner noted when it suggested it.
+
+    `note` is JSON, empty for the model that a workflow began with.
+    """
+
+    model: Model
+    value: float
+    note: Mapping[str, Any]
+
+
+@runtime_checkable
+class Tuner(Protocol):
+    """Who chooses the next model to try: a value that is described by `spec`."""
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """JSON that describes it; `{"tuner": "module:Class", ...}`, and `Class.from_spec(spec)` rebuilds it."""
+        ...
+
+    def suggest(self, tried: Sequence[Trial], *, seed: int) -> tuple[Model, Mapping[str, Any]] | None:
+        """Return the next model and a note (JSON) about it; None where nothing is left to try.
+
+        Must be a pure function of what was tried, in order, and the seed: a run that is killed goes on by it.
         """
         ...

@@ -72,6 +72,7 @@ class Run:
                     found["labels_spent"],
                     found["cost"],
                     self._rules(r, results),
+                    tuned=found.get("tuned", {}),
                 )
             )
         return out
