@@ -32,8 +32,8 @@ class OptunaSearch:
 
     >>> search = OptunaSearch(example)
     >>> model, note = search.suggest([], seed=0)
-    >>> model
-    SklearnModel(LogisticRegression(C=0.5543...))
+    >>> model.estimator.C == note["params"]["C"]
+    True
 
     `space`: a function at the top level of a file, from an `optuna.Trial` to a model; it names its choices by
     `trial.suggest_float` and the like. `startup`: models drawn at random before the others teach. Every suggestion is a
