@@ -117,8 +117,8 @@ def test_tuning_leaves_the_data_as_they_are_and_ends_with_the_best(dataset: Data
     assert len({r.model for r in done.rounds}) == 7
     outcome = next(s["result"] for s in done.steps if s["key"] == "outcome")
     best = int(np.argmax(values))
-    assert outcome["model"] == done.rounds[best].model
-    assert f"best of 7 models, in round {best}: {done.rounds[best].tuned['model']}" in done.why
+    assert outcome["model"] == done.rounds[best].model == done.best.model
+    assert f"best of 7 models, in round {best}: {done.rounds[best].tuned['said']}" in done.why
 
 
 def test_tuning_is_the_same_every_time(tmp_path: Path) -> None:

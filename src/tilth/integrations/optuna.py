@@ -83,7 +83,11 @@ class OptunaSearch:
             kinds = {name: optuna.distributions.distribution_to_json(d) for name, d in trial.distributions.items()}
         finally:
             optuna.logging.set_verbosity(level)
-        return model, {"params": dict(trial.params), "distributions": kinds}
+        said = ", ".join(
+            f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+            for name, value in trial.params.items()
+        )
+        return model, {"said": said, "params": dict(trial.params), "distributions": kinds}
 
     def _model(self, trial: optuna.Trial) -> Model:
         model = self.space(trial)

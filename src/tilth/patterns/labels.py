@@ -68,10 +68,10 @@ def active_learning(
     ask unlabeled.top(20, by=margin())
 
     `by`: who answers, an `Oracle`, a `Team`, or a `Panel`. `budget`: answers in all; `batch` a round (a tenth of the
-    budget). `start`: labels before a model is asked (one batch): typical records by cluster of a vector column, drawn
-    at random where there is none. `select`: which then; by default the least sure by cluster (`cluster_margin`) where
-    the model gives embeddings, else the least sure. `stop`: ends it before the budget is spent, such as `plateau()` or
-    `stable()`. UsageError where the pool is empty.
+    budget). `start`: labels before a model is asked (one batch, at least two a class): typical records by cluster of a
+    vector column, drawn at random where there is none. `select`: which then; by default the least sure by cluster
+    (`cluster_margin`) where the model gives embeddings, else the least sure. `stop`: ends it before the budget is
+    spent, such as `plateau()` or `stable()`. UsageError where the pool is empty.
     """
     return _asking("active_learning", dataset, model, by, budget, batch, start, select, stop, options)
 
@@ -133,7 +133,7 @@ def _asking(
     opened(pattern, dataset)
     pool_of(pattern, dataset)
     many = _batch(pattern, budget, batch)
-    first = many if start is None else count(f"{pattern}(start=...)", start)
+    first = max(many, 2 * len(dataset.schema.label.classes)) if start is None else count(f"{pattern}(start=...)", start)
     if select is not None and not isinstance(select, Selector):
         raise UsageError(f"{pattern}(select={select!r}): a selector, such as unlabeled.top(100, by=margin())")
     spread = "embeddings" in model.gives
