@@ -132,12 +132,13 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
         workflow = ctx.workflow(start["spec"])
         version: int = start["version"]
         ctx.tell({"what": "round", "round": r, "version": version})
-        trained = await ctx.train(f"r{r}/train", workflow, version, needs=workflow.needs, keep=True)
+        trained = await ctx.train(f"r{r}/train", workflow, version, needs=workflow.needs, keep=False)
         model: str = trained["ref"]
         found = await ctx.step(f"r{r}/evaluate", lambda v=version, m=model, w=workflow, h=rounds: evaluate(w, v, m, h))
         this = Round(r, version, model, found["metrics"], found["test"], found["labels_spent"], found["cost"])
         ctx.tell({"what": "evaluated", "round": r, "version": version, **found})
         if found["done"]:
+            await _keep(ctx, workflow, r, version)
             return Outcome(version, model, (*rounds, this), found["why"], found)
         did: dict[str, dict[str, Any]] = {}
         base = (version, model)
@@ -154,7 +155,13 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
         ctx.tell({"what": "rounded", **asdict(rounds[-1])})
         progress = any(d["n"] and (d.get("kept") is not False or "answers" in d) for d in did.values())
         if not progress and not any(end > r for end in resting.values()):
+            await _keep(ctx, workflow, r, version)
             return Outcome(version, model, rounds, "no rule has anything left to change", found)
+
+
+async def _keep(ctx: Context, workflow: Workflow, r: int, version: int) -> None:
+    """Save the model that the run ends with; of all others only what they said is kept."""
+    await ctx.train(f"r{r}/keep", workflow, version, needs=frozenset(), keep=True)
 
 
 async def _apply(
