@@ -119,6 +119,7 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
     rounds: tuple[Round, ...] = ()
     resting: dict[str, int] = {}
     refused: set[str] = set()
+    spec = given.spec_hash()
     while True:
         began = time.perf_counter()
         r = len(rounds)
@@ -126,7 +127,7 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
             await ctx.step(f"r{r}/late", lambda n=r: take_late(ctx, given.dataset, f"r{n}/late", n, every=False))
 
         def pin() -> dict[str, Any]:
-            return {"spec": given.spec_hash(), "version": given.dataset.version}
+            return {"spec": spec, "version": given.dataset.version}
 
         start = await ctx.step(f"r{r}/start", pin)
         workflow = ctx.workflow(start["spec"])

@@ -52,6 +52,7 @@ class Core:
         self.log = Log(path / "commits", branch)
         self.lock = threading.RLock()
         self._views: dict[int, View] = {}
+        self.digests: dict[tuple[int, bool], str] = {}
         self._forced = False
 
     def view(self, version: int) -> View:
