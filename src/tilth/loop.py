@@ -133,7 +133,8 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
         workflow = ctx.workflow(start["spec"])
         version: int = start["version"]
         ctx.tell({"what": "round", "round": r, "version": version})
-        trained = await ctx.train(f"r{r}/train", workflow, version, needs=workflow.needs, keep=False)
+        # The first is saved too: a model that cannot be stored is refused now, not after months of labelling.
+        trained = await ctx.train(f"r{r}/train", workflow, version, needs=workflow.needs, keep=r == 0)
         model: str = trained["ref"]
         found = await ctx.step(f"r{r}/evaluate", lambda v=version, m=model, w=workflow, h=rounds: evaluate(w, v, m, h))
         this = Round(r, version, model, found["metrics"], found["test"], found["labels_spent"], found["cost"])
@@ -161,7 +162,7 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
 
 
 async def _keep(ctx: Context, workflow: Workflow, r: int, version: int) -> None:
-    """Save the model that the run ends with; of all others only what they said is kept."""
+    """Save the model that the run ends with; of those between it and the first, only what they said is kept."""
     await ctx.train(f"r{r}/keep", workflow, version, needs=frozenset(), keep=True)
 
 
