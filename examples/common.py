@@ -13,9 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.stats import t as student
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 
 from tilth import Dataset
 from tilth.dataset.splits import key_hashes, uniform
+from tilth.integrations.media import ImageFeatures
 from tilth.runs import Run
 
 Curve = list[tuple[int, float]]
@@ -46,6 +49,36 @@ def keyed(columns: dict[str, pa.Array], n_train: int, *, valid: float) -> pa.Tab
     kept = uniform(key_hashes(pa.array(keys)), "valid") < valid
     split = np.where(np.arange(n) >= n_train, "test", np.where(kept, "valid", "train"))
     return pa.table({"key": keys, **columns, "split": split})
+
+
+PEOPLE = ("random_label1", "random_label2", "random_label3")
+"""The columns of CIFAR-10N in which three people each gave a label for every image."""
+CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+def cifar(data: Path, rows: int, *, valid: int = 1_000, test: int = 5_000, width: int = 128) -> pa.Table:
+    """Return CIFAR-10N as principal components of edges and colours, with the truth and what people said.
+
+    Columns: key, x, truth, split, and `worse_label`, `random_label1` to `3` (on test the truth).
+    """
+    parts = [
+        pq.read_table(data / "cifar10n" / f"{s}.parquet").slice(0, n) for s, n in (("train", rows), ("test", test))
+    ]
+    x = ImageFeatures().transform(np.array([*parts[0]["jpg"].to_pylist(), *parts[1]["jpg"].to_pylist()], object))
+    scaled = StandardScaler().fit(x[:rows]).transform(x)
+    found = PCA(width, svd_solver="randomized", random_state=0).fit(scaled[:rows]).transform(scaled)
+    after = parts[1]["label"].to_pylist()
+    said = {
+        name: [CIFAR[k] for k in [*parts[0][column].to_pylist(), *after]]
+        for name, column in (("truth", "clean_label"), *((c, c) for c in ("worse_label", *PEOPLE)))
+    }
+    n = len(said["truth"])
+    columns = {
+        "key": [f"image-{i:05d}" for i in range(n)],
+        "x": pa.FixedSizeListArray.from_arrays(pa.array(found.astype(np.float32).ravel()), width),
+        "split": ["valid" if i < valid else "train" if i < rows else "test" for i in range(n)],
+    }
+    return pa.table({**columns, **said})
 
 
 def started(rows: pa.Table, path: Path, classes: Sequence[str], *, start: int, seed: int) -> Dataset:
