@@ -23,12 +23,13 @@ demo: .venv/.installed ## See the whole loop run on data that comes with the cod
 test: .venv/.installed ## Run all tests and the examples of the docstrings
 	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
-check: .venv/.installed ## Formatting, lint, types, floors, and whether the reference pages are up to date
+check: .venv/.installed ## Formatting, lint, types, floors, and whether reference pages and drawings are up to date
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tools.reference --check
+	$(BIN)/python -m tools.drawings --check
 
 bench: .venv/.bench ## Measure the store, selection, signals, the overhead of a round, and durable runs
 	$(BIN)/python -m bench.store
@@ -37,8 +38,9 @@ bench: .venv/.bench ## Measure the store, selection, signals, the overhead of a 
 	$(BIN)/python -m bench.overhead
 	$(BIN)/python -m bench.durable
 
-docs: .venv/.installed ## Write docs/reference out of the docstrings
+docs: .venv/.installed ## Write docs/reference out of the docstrings, and draw the workflow of the README
 	$(BIN)/python -m tools.reference
+	$(BIN)/python -m tools.drawings
 
 crash: .venv/.installed ## Only the tests that kill processes; make crash N=200 kills at so many random moments
 	TILTH_CRASHES=$(N) $(BIN)/python -m pytest -m crash $(PYTEST_ARGS)

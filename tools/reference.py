@@ -27,9 +27,17 @@ ROOT = Path(__file__).parent.parent
 STUB = ROOT / "src" / "tilth" / "__init__.pyi"
 PAGES = ROOT / "docs" / "reference"
 
-MODULES = ("tilth.errors", "tilth.patterns", "tilth.protocols", "tilth.selectors", "tilth.signals", "tilth.testing")
-"""Public, with names that are not (all) in `tilth` itself: the catalogue of signals, and what those import who write a
-part of their own or catch an error."""
+MODULES = (
+    "tilth.drawing",
+    "tilth.errors",
+    "tilth.patterns",
+    "tilth.protocols",
+    "tilth.selectors",
+    "tilth.signals",
+    "tilth.testing",
+)
+"""Public, with names that are not (all) in `tilth` itself: the catalogue of signals, what a drawing is made of, and
+what those import who write a part of their own or catch an error."""
 
 INTRO = """\
 # Reference

@@ -1,10 +1,10 @@
-"""Static, escaped HTML for notebooks: a titled table, no script."""
+"""What is shown of texts from the data: made harmless, and as static, escaped HTML for notebooks without a script."""
 
 from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-__all__ = ["table"]
+__all__ = ["clean", "table"]
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]], *, note: str = "") -> str:
@@ -27,3 +27,16 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]], *, not
     body = "".join(f"<tr>{''.join(cell(v) for v in row)}</tr>" for row in rows)
     tail = f"<p>{escape(note)}</p>" if note else ""
     return f"<div><strong>{escape(title)}</strong><table><tr>{top}</tr>{body}</table>{tail}</div>"
+
+
+def clean(text: str, *, lines: bool = False) -> str:
+    r"""Return a text with control characters written out, so that a key or label cannot steer what shows it.
+
+    >>> clean("cat\x1b[2J")
+    'cat\\x1b[2J'
+
+    `lines=True` keeps line breaks. Characters that turn the direction of writing are written out too.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or (lines and c == "\n") else repr(c)[1:-1] for c in text)

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tilth.algebra import Condition, Quantity, Value, from_json, to_json
 from tilth.dataset import Dataset
+from tilth.drawing import Drawing
+from tilth.drawing.drawing import draw
 from tilth.durations import seconds
 from tilth.errors import UsageError
 from tilth.functions import find
@@ -174,6 +176,17 @@ class Workflow:
         outputs = _outputs(self.dataset.path / "outputs" / model) if model else None
         return State(self.dataset.at(version), outputs, tuple(rounds), self.seed)
 
+    def draw(
+        self, *, direction: Literal["right", "down"] = "right", states: Mapping[str, str] | None = None
+    ) -> Drawing:
+        """Draw it: `workflow.draw().save("loop.svg")`, or as the last line of a notebook's cell.
+
+        `direction`: "down" suits a narrow page. `states`: for nodes by name ("train", "rule:ask", "gate:fix",
+        "panel:crowd", "panel:crowd/expert"; all are in `draw().graph.ids`) how they are: "running", "waiting",
+        "skipped", "rolled-back", "done" or "idle". UsageError for what is not there.
+        """
+        return draw(self, direction=direction, states=states)
+
     def __repr__(self) -> str:
         rules = "".join(f"\n        {json.dumps(name)}: {rule!r}," for name, rule in self.rules.items())
         lines = [
@@ -196,7 +209,7 @@ class Workflow:
             *([["tune", repr(self.tune)]] if self.tune is not None else []),
             ["until", repr(self.until)],
         ]
-        return table(f"Workflow on {self.dataset!r}", ["part", "value"], rows)
+        return f"<div>{self.draw().svg}{table(f'Workflow on {self.dataset!r}', ['part', 'value'], rows)}</div>"
 
 
 def _outputs(folder: Path) -> Outputs:

@@ -29,6 +29,13 @@ class OnError(StrEnum):
     QUARANTINE = "quarantine"
 
 
+class Direction(StrEnum):
+    """Where a drawing runs to."""
+
+    RIGHT = "right"
+    DOWN = "down"
+
+
 class Missing(StrEnum):
     """What a missing number is."""
 
@@ -130,6 +137,23 @@ def explain(file: FilePath, name: WorkflowName = None, json: Json = False, _trac
     from tilth.cli.explaining import explain as look
 
     look(file, name=name, json=json)
+
+
+@app.command()
+def draw(
+    file: FilePath,
+    name: WorkflowName = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="An .svg file to write; stdout if left out.")
+    ] = None,
+    direction: Annotated[Direction, typer.Option(help="down: for a narrow page.")] = Direction.RIGHT,
+    json: Json = False,
+    _traceback: Traceback = False,
+) -> None:
+    """Draw a workflow as SVG; --json prints its nodes and edges."""
+    from tilth.cli.drawing import draw as go
+
+    go(file, name=name, out=out, direction=direction.value, json=json)
 
 
 @app.command()

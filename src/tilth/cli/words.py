@@ -6,20 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from tilth.html import clean
+
 __all__ = ["as_json", "clean", "count", "duration", "number", "options", "rows"]
-
-
-def clean(text: str, *, lines: bool = False) -> str:
-    r"""Return a text with control characters written out, so that a key or label cannot steer the terminal.
-
-    >>> clean("cat\x1b[2J")
-    'cat\\x1b[2J'
-
-    `lines=True` keeps line breaks. Characters that turn the direction of writing are written out too.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or (lines and c == "\n") else repr(c)[1:-1] for c in text)
 
 
 def count(n: int, one: str, many: str | None = None) -> str:

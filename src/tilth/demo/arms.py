@@ -27,7 +27,7 @@ from tilth.selectors import labeled, unlabeled
 from tilth.signals import label_quality, margin
 from tilth.workflow import Workflow
 
-__all__ = ["Tuned", "base_model", "clean_score", "data_arm", "random_score", "split_arrays", "tune"]
+__all__ = ["Tuned", "base_model", "clean_score", "data_arm", "data_workflow", "random_score", "split_arrays", "tune"]
 
 Arrays = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
@@ -37,17 +37,10 @@ def base_model() -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
 
 
-def data_arm(
-    dataset: Dataset,
-    *,
-    seed: int,
-    budget: int,
-    most: int = 6,
-    listen: Callable[[Mapping[str, Any]], None] | None = None,
-) -> Run:
-    """Run the data-centric loop: recheck suspicious labels, ask for useful new ones, keep what does no harm."""
+def data_workflow(dataset: Dataset, *, seed: int, budget: int, most: int = 6) -> Workflow:
+    """Return the data arm: recheck suspicious labels, ask for useful new ones, keep what does no harm."""
     oracle = Oracle("truth")
-    workflow = Workflow(
+    return Workflow(
         dataset=dataset,
         model=SklearnModel(base_model()),
         rules={
@@ -67,7 +60,13 @@ def data_arm(
         seed=seed,
         name="digits",
     )
-    return run(workflow, listen=listen, inline=True)
+
+
+def data_arm(
+    dataset: Dataset, *, seed: int, budget: int, listen: Callable[[Mapping[str, Any]], None] | None = None
+) -> Run:
+    """Run the data-centric loop."""
+    return run(data_workflow(dataset, seed=seed, budget=budget), listen=listen, inline=True)
 
 
 def split_arrays(dataset: Dataset, split: str, *, truth: bool = False) -> Arrays:

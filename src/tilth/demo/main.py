@@ -10,7 +10,7 @@ from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from tilth.dataset import Dataset
-from tilth.demo.arms import Tuned, base_model, clean_score, data_arm, random_score, split_arrays, tune
+from tilth.demo.arms import Tuned, base_model, clean_score, data_arm, data_workflow, random_score, split_arrays, tune
 from tilth.demo.data import NOISE, SHARE, digits
 from tilth.demo.page import write_page, write_picture
 from tilth.demo.result import ARMS, Seed, shown, verdict
@@ -59,7 +59,8 @@ def demo(out: Path, *, seeds: int = 5, budget: int = 300, console: Console | Non
     for sentence in verdict(done):
         console.print(f"- {sentence}", highlight=False)
     write_picture(out / "demo.png", done, runs)
-    write_page(out / "demo.html", out / "demo.png", done, runs, INTRO)
+    loop = data_workflow(runs[0].dataset, seed=0, budget=budget).draw()
+    write_page(out / "demo.html", out / "demo.png", done, runs, INTRO, loop)
     for line in (
         f"\nPicture  {out / 'demo.png'}",
         f"Report   {out / 'demo.html'}",

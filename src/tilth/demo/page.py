@@ -9,6 +9,7 @@ import numpy as np
 from jinja2 import Environment
 
 from tilth.demo.result import ARMS, Seed, interval, shown, verdict
+from tilth.drawing import Drawing
 from tilth.errors import MissingExtra
 from tilth.runs import Run
 
@@ -41,6 +42,8 @@ curve"> <h2>The arms</h2>
 <table><tr><th>arm</th><th class="n">test accuracy</th>{% for s in seeds %}<th class="n">seed {{
 s.seed }}</th>{% endfor %}</tr> {% for arm in arms %}<tr><td>{{ arm.what }}</td><td class="n">{{
 arm.mean }}</td> {% for score in arm.scores %}<td class="n">{{ score }}</td>{% endfor %}</tr>{% endfor %}</table>
+<h2>Arm A</h2>
+{{ loop | safe }}
 <h2>Arm A, round by round</h2>
 {% for run in runs %}<h3>seed {{ run.seed }}</h3>
 <table><tr><th class="n">round</th><th class="n">version</th><th class="n">labels paid</th><th class="n">valid</th><th
@@ -102,8 +105,8 @@ def write_picture(path: Path, done: Sequence[Seed], runs: Sequence[Run]) -> None
     figure.savefig(str(path), dpi=150)
 
 
-def write_page(path: Path, picture: Path, done: Sequence[Seed], runs: Sequence[Run], intro: str) -> None:
-    """Write the report; every text is escaped."""
+def write_page(path: Path, picture: Path, done: Sequence[Seed], runs: Sequence[Run], intro: str, loop: Drawing) -> None:
+    """Write the report; every text is escaped, by the template or by the drawing."""
     arms = [
         {
             "what": what,
@@ -131,7 +134,16 @@ def write_page(path: Path, picture: Path, done: Sequence[Seed], runs: Sequence[R
     image = base64.b64encode(picture.read_bytes()).decode()
     page = Environment(autoescape=True).from_string(_PAGE)
     path.write_text(
-        page.render(intro=intro, verdict=verdict(done), picture=image, arms=arms, seeds=done, runs=told, tuned=tuned),
+        page.render(
+            intro=intro,
+            verdict=verdict(done),
+            picture=image,
+            arms=arms,
+            seeds=done,
+            loop=loop.svg,
+            runs=told,
+            tuned=tuned,
+        ),
         encoding="utf-8",
     )
 

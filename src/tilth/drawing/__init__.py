@@ -1,0 +1,6 @@
+"""A workflow as a picture: its graph, our own layout, one SVG for notebook, page, report and paper."""
+
+from tilth.drawing.drawing import Drawing
+from tilth.drawing.graph import STATES, Edge, Frame, Graph, Node
+
+__all__ = ["STATES", "Drawing", "Edge", "Frame", "Graph", "Node"]
