@@ -17,6 +17,7 @@ from tilth.convening import convene
 from tilth.errors import TilthError
 from tilth.labeling.panel import Panel
 from tilth.metrics.compare import paired
+from tilth.picking import pick, picked
 from tilth.protocols import Trial
 from tilth.questions import Question
 from tilth.rules import Gate, Rule
@@ -52,15 +53,28 @@ def _tried(workflow: Workflow, improves: Quantity, state: State) -> dict[str, An
 
 
 def propose(
-    workflow: Workflow, name: str, version: int, model: str, rounds: tuple[Round, ...], folder: Path
+    workflow: Workflow,
+    name: str,
+    version: int,
+    model: str,
+    rounds: tuple[Round, ...],
+    folder: Path,
+    *,
+    shown: int | None = None,
 ) -> dict[str, Any]:
-    """Let a rule choose records and say what it would change; the changes go to `folder`, nothing else is written."""
+    """Let a rule choose records and say what it would change; the changes go to `folder`, nothing else is written.
+
+    `shown`: the version at which people were shown what to pick from, where they were.
+    """
     rule = workflow.rules[name]
     state = workflow.state(version, model, rounds)
     try:
-        if rule.when is not None and not rule.when.holds(state):
+        if shown is not None:
+            chosen = picked(rule, workflow.state(shown, model, rounds), state.dataset)
+        elif rule.when is not None and not rule.when.holds(state):
             return {"n": 0, "why": f"not when {rule.when.explain(state)}"}
-        chosen = rule.select.choose(state)
+        else:
+            chosen = rule.select.choose(state)
         found = rule.do.propose(chosen, state)
     except TilthError as error:
         error.args = (f"Rule {name!r}: {error}", *error.args[1:])
@@ -227,9 +241,20 @@ async def _apply(
     version = base[0]
     folder = ctx.folder / "changes" / key.replace("/", "-")
     about: dict[str, Any] = {"run": ctx.run, "round": r, "rule": name, "model": model}
-    plan = await ctx.step(f"{key}/propose", lambda: propose(workflow, name, version, model, rounds, folder))
-    if plan["n"] == 0:
+    asked: dict[str, Any] = {}
+    shown = None
+    if rule.picker is not None:
+        asked = await pick(ctx, workflow, name, key, base=version, model=model, rounds=rounds, about=about)
+        if not asked["any"]:
+            return {"n": 0, "why": asked["why"]}
+        shown, version = version, asked["version"]
+    plan = await ctx.step(
+        f"{key}/propose", lambda: propose(workflow, name, version, model, rounds, folder, shown=shown)
+    )
+    if plan["n"] == 0 and not asked.get("answers"):
         return {"n": 0, "why": plan["why"]}
+    if plan["n"] == 0:  # to say no is work done: what is shown next is something else
+        return {"n": asked["answers"], "why": plan["why"], "answers": asked["answers"], "base": (version, model)}
     ctx.tell({"what": "proposed", "round": r, "rule": name, **plan})
     out: dict[str, Any] = {"n": plan["n"], "why": plan["why"]}
     if "by" in plan:

@@ -276,7 +276,7 @@ def _given(
 
 def _value(posted: Posted, written: str) -> Any:
     """Return what a CSV cell says, by what the question asks for."""
-    if posted.kind == "approve" or (posted.kind == "label" and posted.form.get("label") == "class"):
+    if posted.kind in ("approve", "pick") or (posted.kind == "label" and posted.form.get("label") == "class"):
         return written
     if posted.kind == "label" and posted.form.get("label") == "number":
         return _number("label", written)
