@@ -22,7 +22,7 @@ from tilth.state import Round, State
 from tilth.training import model_ref, train
 from tilth.workflow import Workflow
 
-__all__ = ["explain"]
+__all__ = ["explain", "finished_rounds", "look", "trained"]
 
 SHOWN = 5
 
@@ -42,15 +42,15 @@ def explain(file: Path, *, name: str | None, json: bool) -> None:
 def look(workflow: Workflow) -> dict[str, Any]:
     """Return what each rule would change on the newest version, in the round that comes next."""
     dataset = workflow.dataset.at(workflow.dataset.version)
-    ref, trained = _trained(workflow, dataset)
-    state = workflow.state(dataset.version, ref, _rounds(workflow))
+    ref, new = trained(workflow, dataset)
+    state = workflow.state(dataset.version, ref, finished_rounds(workflow))
     shown = {q for _, value in workflow.parts() for q in value.walk() if isinstance(q, Metric)} | set(workflow.report)
     return {
         "dataset": str(dataset.path.resolve()),
         "version": dataset.version,
         "round": state.round,
         "model": ref,
-        "trained": trained,
+        "trained": new,
         "metrics": {repr(q): float(np.asarray(q.value(state))) for q in sorted(shown, key=repr)},
         "until": {
             "condition": repr(workflow.until),
@@ -61,7 +61,7 @@ def look(workflow: Workflow) -> dict[str, Any]:
     }
 
 
-def _trained(workflow: Workflow, dataset: Any) -> tuple[str, bool]:
+def trained(workflow: Workflow, dataset: Any) -> tuple[str, bool]:
     """Return the model of this version, trained now where its outputs are not there yet."""
     ref = model_ref(dataset, workflow.model, workflow.judge, seed=workflow.seed)
     wanted = workflow.needs & set(KINDS)
@@ -73,7 +73,7 @@ def _trained(workflow: Workflow, dataset: Any) -> tuple[str, bool]:
     return ref, True
 
 
-def _rounds(workflow: Workflow) -> tuple[Round, ...]:
+def finished_rounds(workflow: Workflow) -> tuple[Round, ...]:
     """Return the finished rounds of the run that would go on; none where a new one would begin."""
     run = newest_run(workflow.dataset)
     if run is None or run.state == "done":

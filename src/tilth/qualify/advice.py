@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from tilth.algebra import Condition, Value
+from tilth.algebra import Condition
 from tilth.qualify.reading import Ear, Read
 from tilth.rules import Rule
 from tilth.selectors.steps import Sample
@@ -28,7 +28,8 @@ def why(name: str, rule: Rule, which: Sequence[Read], when: Sequence[Read], fire
     else:
         part, read = ("when", when[0]) if when else ("the trigger", fired[0])
         yield f"rule '{name}': the model decides when records change ({part} reads {read.said})"
-        yield f"which records these are, {rule.select!r} decides without the model"
+        if rule.select is not None:
+            yield f"which records these are, {rule.select!r} decides without the model"
     if rule.picker is not None:
         yield f"{rule.picker.by.name} picks among those that the model put forward, as one who approves does"
 
@@ -38,11 +39,11 @@ def notes(rules: Mapping[str, Rule], until: Condition, ear: Ear) -> Iterator[str
     for name, rule in rules.items():
         if ear.model(rule.gate):
             yield f"the gate of rule '{name}' reads the model to judge a change that is made; it triggers none"
-        for read in ear.reads(rule, panels=True):
+        for read in ear.reads(rule, checks=True):
             if read.whose == "model":
                 yield (
-                    f"in rule '{name}' the panel reads the model ({read.text}) to check answers; it chooses no record "
-                    "to ask about"
+                    f"in rule '{name}' {read.text} reads the model to check what was answered or made; it chooses no "
+                    "record to ask about"
                 )
         seen: set[str] = set()
         for read in ear.reads(rule):
@@ -66,7 +67,7 @@ def would(rules: Sequence[Rule], ear: Ear) -> tuple[str, ...]:
     out: list[str] = []
     for rule in rules:
         out += [shortlist(rule)] if rule.picker is not None else []
-        for value in _parts(rule):
+        for value in () if rule.select is None else rule.select.walk():
             if isinstance(value, Sample):
                 out.append(f"rank records by what the model says instead of drawing them: .top({value.k}, by=margin())")
         for read in ear.reads(rule):
@@ -81,7 +82,3 @@ def would(rules: Sequence[Rule], ear: Ear) -> tuple[str, ...]:
         for read in ear.model(rule.gate):
             out.append(f"what the gate judges by can also trigger: when={read.text} < 0.9")
     return tuple(dict.fromkeys([*out, WHEN]))
-
-
-def _parts(rule: Rule) -> Iterator[Value]:
-    return rule.select.walk()

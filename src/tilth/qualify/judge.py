@@ -58,6 +58,8 @@ class _Heard:
         """Whether it takes the training data as one object: all records, and an action that does not look at each."""
         select, do = self.rule.select, self.rule.do
         done: Action = do.action if isinstance(do, Approved) else do
+        if select is None:  # its action brings whatever there is
+            return True
         every = isinstance(select, Selector) and not select.steps and select.base in ("records", "labeled")
         return every and isinstance(done, (Remove, Custom))
 
@@ -65,6 +67,11 @@ class _Heard:
     def which(self) -> list[Read]:
         """By what the model decides which records change, and how."""
         return self.select if self.rule.picker is not None else [*self.select, *self.do]
+
+    @property
+    def text(self) -> str:
+        """Which records, as it was written; the action itself where that brings them."""
+        return repr(self.rule.do if self.rule.select is None else self.rule.select)
 
     @property
     def action(self) -> str:
@@ -134,11 +141,11 @@ class _Court:
         if all(one.rule.picker is not None for one in going):
             who = first.rule.picker.by.name if first.rule.picker is not None else ""
             why = f"rule '{first.name}': {who} picks the records; nothing that the trained model says has a part in it"
-            return found(PEOPLE_CHOOSE, ("data", repr(first.rule.select), *first.path(None)), why, would=would)
+            return found(PEOPLE_CHOOSE, ("data", first.text, *first.path(None)), why, would=would)
         first = next(one for one in going if one.rule.picker is None)
         return found(
             DATA_ONLY,
-            ("data", repr(first.rule.select), *first.path(None)),
+            ("data", first.text, *first.path(None)),
             "the data change again and again, but no rule's `when` or `select`"
             f"{', and not the trigger,' if self.trigger is not None else ''} reads the state of the trained model",
             would=would,
@@ -208,25 +215,25 @@ class _Court:
     def _parts(self, heard: list[_Heard]) -> list[Part]:
         out: list[Part] = []
         for one in heard:
-            where = f"rule '{one.name}'"
             if one.rule.when is not None:
-                out.append(self._part(where, "when", one.rule.when, triggers=bool(one.when)))
-            out.append(self._part(where, "select", one.rule.select, triggers=bool(one.select)))
-            out.append(self._part(where, "do", one.rule.do, triggers=bool(one.do) and one.rule.picker is None))
+                out.append(self._part(one.name, "when", one.rule.when, triggers=bool(one.when)))
+            if one.rule.select is not None:
+                out.append(self._part(one.name, "select", one.rule.select, triggers=bool(one.select)))
+            out.append(self._part(one.name, "do", one.rule.do, triggers=bool(one.do) and one.rule.picker is None))
             if one.rule.gate is not None:
-                out.append(self._part(where, "gate", one.rule.gate))
+                out.append(self._part(one.name, "gate", one.rule.gate))
         if self.trigger is not None:
-            out.append(self._part("workflow", "trigger", self.trigger, triggers=bool(self.ear.model(self.trigger))))
-        out.append(self._part("workflow", "until", self.until))
+            out.append(self._part("", "trigger", self.trigger, triggers=bool(self.ear.model(self.trigger))))
+        out.append(self._part("", "until", self.until))
         if self.tune is not None:
-            out.append(self._part("workflow", "tune", self.tune))
+            out.append(self._part("", "tune", self.tune))
         return out
 
-    def _part(self, where: str, part: str, value: Value, *, triggers: bool = False) -> Part:
+    def _part(self, rule: str, part: str, value: Value, *, triggers: bool = False) -> Part:
         reads = self.ear.reads(value)
         texts = list(dict.fromkeys(read.said for read in reads)) or ["nothing of a model"]
-        texts += [f"its panel reads {read.said}, to check answers" for read in self.ear.reads(value, panels=True)]
+        texts += [f"checks what was answered or made by {read.said}" for read in self.ear.reads(value, checks=True)]
         judges = {"gate": "it judges, and triggers nothing", "until": "it ends the loop, and triggers nothing"}
         if part in judges and reads:
             texts.append(judges[part])
-        return Part(where, part, repr(value), "; ".join(texts), triggers)
+        return Part(rule, part, repr(value), "; ".join(texts), triggers)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tilth.algebra import Value
-from tilth.labeling.panel import Panel
 from tilth.protocols import Model
 
 __all__ = ["Ear", "Part", "Read", "Whose"]
@@ -17,16 +16,21 @@ Whose = Literal["model", "probe", "encoder"]
 class Part:
     """What one part of a workflow reads.
 
-    `where`: "rule 'ask'" or "workflow"; `part`: "when", "select", "do", "gate", "trigger", "until" or "tune"; `text`:
+    `rule`: the name of its rule, "" = it is the workflow's own; `part`: "when", "select", "do", "gate", "trigger", "until" or "tune"; `text`:
     as it was written; `reads`: in words; `triggers`: whether by it the state of the trained model brings about a change
     of the data.
     """
 
-    where: str
+    rule: str
     part: str
     text: str
     reads: str
     triggers: bool
+
+    @property
+    def where(self) -> str:
+        """Where it stands, in words."""
+        return f"rule '{self.rule}'" if self.rule else "workflow"
 
 
 @dataclass(frozen=True)
@@ -83,15 +87,15 @@ class Ear:
             return "encoder"
         return "model"
 
-    def reads(self, value: Value | None, *, panels: bool = False) -> list[Read]:
+    def reads(self, value: Value | None, *, checks: bool = False) -> list[Read]:
         """Return what a value and all in it read of models, in the order in which it is written.
 
-        What a panel reads is left out: it checks answers, and chooses no record. `panels=True`: only what panels read.
+        What `checks` answers or made records (a panel) is left out: it chooses no record; `checks=True`: only that.
         """
         if value is None:
             return []
         found: list[Read] = []
-        for part in _outside(value) if not panels else _inside(value):
+        for part in _inside(value) if checks else _outside(value):
             own = part.needs - frozenset[str]().union(*(child.needs for child in part.children()))
             for whose in ("model", "probe", "encoder"):
                 kinds = tuple(sorted(kind for kind in own if self.whose(kind) == whose))
@@ -105,7 +109,7 @@ class Ear:
 
 
 def _outside(value: Value) -> Iterator[Value]:
-    if isinstance(value, Panel):
+    if value.checks:
         return
     yield value
     for child in value.children():
@@ -114,5 +118,5 @@ def _outside(value: Value) -> Iterator[Value]:
 
 def _inside(value: Value) -> Iterator[Value]:
     for part in value.walk():
-        if isinstance(part, Panel):
+        if part.checks:
             yield from part.walk()
