@@ -17,6 +17,7 @@ from tilth.dataset.schema import SPLITS
 from tilth.errors import RunFailed, TilthError
 from tilth.labeling.panel import Panel
 from tilth.outputs import KINDS, Outputs
+from tilth.picking import candidates
 from tilth.questions import Question
 from tilth.state import Round, State
 from tilth.training import model_ref, train
@@ -97,11 +98,14 @@ def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
             out["when"] = {"condition": repr(rule.when), "now": _filled(rule.when, state), "holds": holds}
             if not holds:
                 return out | {"chosen": 0, "changes": 0, "first": []}
-        chosen = rule.select.choose(state)
-        found = rule.do.propose(chosen, state)
+        chosen = rule.select.choose(state) if rule.picker is None else candidates(rule, state)
+        found = rule.do.propose(chosen, state) if rule.picker is None else None
     except TilthError as error:
         raise RunFailed(f"rule {name!r}: {error}") from error
-    effects = _effects(found, state)
+    if rule.picker is not None:  # what happens to a record is open until somebody has picked it
+        effects = dict.fromkeys(chosen.ids.tolist(), f"shown to {rule.picker.by.name}, who picks")
+    else:
+        effects = _effects(found, state)
     order = {record: i for i, record in enumerate(chosen.ids.tolist())}
     first = sorted(effects, key=lambda record: order.get(record, len(order)))[:SHOWN]
     rows: list[dict[str, Any]] = []
@@ -111,8 +115,8 @@ def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
     return out | {
         "chosen": len(chosen.ids),
         "passed_over": chosen.passed_over,
-        "changes": found.count if isinstance(found, Changes) else len(found.records),
-        "asks": isinstance(found, Question),
+        "changes": found.count if isinstance(found, Changes) else len(effects if found is None else found.records),
+        "asks": not isinstance(found, Changes),
         "reason": chosen.reason,
         "signal": chosen.signal,
         "first": rows,

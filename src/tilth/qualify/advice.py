@@ -7,7 +7,7 @@ from tilth.qualify.reading import Ear, Read
 from tilth.rules import Rule
 from tilth.selectors.steps import Sample
 
-__all__ = ["RECORDS", "ROUNDS", "RULE", "notes", "shortlist", "why", "would"]
+__all__ = ["RECORDS", "ROUNDS", "RULE", "notes", "shortlist", "who", "why", "would"]
 
 RULE = (
     "add a rule by which the model's state changes the data, such as "
@@ -31,7 +31,7 @@ def why(name: str, rule: Rule, which: Sequence[Read], when: Sequence[Read], fire
         if rule.select is not None:
             yield f"which records these are, {rule.select!r} decides without the model"
     if rule.picker is not None:
-        yield f"{rule.picker.by.name} picks among those that the model put forward, as one who approves does"
+        yield f"{who(rule)} picks among those that the model put forward, as one who approves does"
 
 
 def notes(rules: Mapping[str, Rule], until: Condition, ear: Ear) -> Iterator[str]:
@@ -54,11 +54,16 @@ def notes(rules: Mapping[str, Rule], until: Condition, ear: Ear) -> Iterator[str
         yield f"until={until!r} reads the model to end the loop; it triggers no change"
 
 
+def who(rule: Rule) -> str:
+    """Return the name of who picks a rule's records."""
+    return "" if rule.picker is None else rule.picker.by.name
+
+
 def shortlist(rule: Rule) -> str:
     """Return how people can go on picking while the model decides among which."""
-    who = rule.picker.by if rule.picker is not None else None
+    by = rule.picker.by if rule.picker is not None else None
     return (
-        f"let the model put candidates forward and pick among these: unlabeled.top(100, by=margin()).picked_by({who!r})"
+        f"let the model put candidates forward and pick among these: unlabeled.top(100, by=margin()).picked_by({by!r})"
     )
 
 

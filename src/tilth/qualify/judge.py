@@ -79,7 +79,7 @@ class _Heard:
 
     def path(self, read: Read | None, *between: str) -> tuple[str, ...]:
         head = (read.kinds[0], read.text) if read is not None else ()
-        picks = (f"{self.rule.picker.by.name} picks",) if self.rule.picker is not None else ()
+        picks = (f"{advice.who(self.rule)} picks",) if self.rule.picker is not None else ()
         return (*head, *between, f"rule '{self.name}'", *picks, self.action, "train")
 
 
@@ -128,7 +128,7 @@ class _Court:
         for one in going:
             reads = [*one.when, *fired]
             if reads and one.rule.picker is not None:
-                who = one.rule.picker.by.name
+                who = advice.who(one.rule)
                 return found(
                     WHEN_NOT_WHICH,
                     one.path(reads[0]),
@@ -139,8 +139,10 @@ class _Court:
         first = going[0]
         would = advice.would([one.rule for one in going], self.ear)
         if all(one.rule.picker is not None for one in going):
-            who = first.rule.picker.by.name if first.rule.picker is not None else ""
-            why = f"rule '{first.name}': {who} picks the records; nothing that the trained model says has a part in it"
+            why = (
+                f"rule '{first.name}': {advice.who(first.rule)} picks the records, and nothing that the trained model "
+                "says has a part in it"
+            )
             return found(PEOPLE_CHOOSE, ("data", first.text, *first.path(None)), why, would=would)
         first = next(one for one in going if one.rule.picker is None)
         return found(
@@ -234,6 +236,8 @@ class _Court:
         texts = list(dict.fromkeys(read.said for read in reads)) or ["nothing of a model"]
         texts += [f"checks what was answered or made by {read.said}" for read in self.ear.reads(value, checks=True)]
         judges = {"gate": "it judges, and triggers nothing", "until": "it ends the loop, and triggers nothing"}
+        if part == "select" and self.rules[rule].picker is not None:
+            texts.append(f"{advice.who(self.rules[rule])} picks among these")
         if part in judges and reads:
             texts.append(judges[part])
         return Part(rule, part, repr(value), "; ".join(texts), triggers)

@@ -16,9 +16,9 @@ Whose = Literal["model", "probe", "encoder"]
 class Part:
     """What one part of a workflow reads.
 
-    `rule`: the name of its rule, "" = it is the workflow's own; `part`: "when", "select", "do", "gate", "trigger", "until" or "tune"; `text`:
-    as it was written; `reads`: in words; `triggers`: whether by it the state of the trained model brings about a change
-    of the data.
+    `rule`: the name of its rule, "" = it is the workflow's own; `part`: "when", "select", "do", "gate", "trigger",
+    "until" or "tune"; `text`: as it was written; `reads`: in words; `triggers`: whether by it the state of the trained
+    model brings about a change of the data.
     """
 
     rule: str
