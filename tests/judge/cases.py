@@ -301,7 +301,8 @@ CASES = [
     ),
     Case("trained and looked at", ONCE, {"rules": {}}, "nothing changes the data"),
     Case(
-        "one round at most, or good before", ONCE, {"rules": {"ask": ASK}, "until": (accuracy() >= 0.9) | (rounds() > 0)},
+        "one round at most, or good before", ONCE,
+        {"rules": {"ask": ASK}, "until": (accuracy() >= 0.9) | (rounds() > 0)},
         "after one round it ends in any case",
     ),
     Case(
@@ -343,7 +344,8 @@ CASES = [
     ),
     Case(
         "drift of predictions, some records change", DATA_CENTRIC,
-        {"rules": {"old": Rule(select=records.where(label="3"), do=augment(flip))}, "trigger": confidence_drift() > 0.5},
+        {"rules": {"more": Rule(select=records.where(label="3"), do=augment(flip))},
+         "trigger": confidence_drift() > 0.5},
         "the model's state triggers a change of records",
         open="which records change, the model does not say",
     ),
@@ -358,14 +360,16 @@ CASES = [
         "all records are one object to it",
     ),
     Case(
-        "predictions drift, trained again on what there is", REPLACED, {"rules": {}, "trigger": confidence_drift() > 0.5},
+        "predictions drift, trained again on what there is", REPLACED,
+        {"rules": {}, "trigger": confidence_drift() > 0.5},
         "a signal to train again, and no rule that decides about records",
     ),
     Case("trained again every week", DATA_ONLY, {"rules": {}, "every": "7d"}, "the calendar triggers"),
     # mixtures of both arms and of chance
     Case(
         "four fifths by margin, a fifth by chance", DATA_CENTRIC,
-        _asks((0.8 * unlabeled.top(50, by=margin()) | 0.2 * unlabeled.sample(50)).first(20)), "the model decides of most",
+        _asks((0.8 * unlabeled.top(50, by=margin()) | 0.2 * unlabeled.sample(50)).first(20)),
+        "the model decides of most",
     ),
     Case(
         "tuned, and asked by the model", DATA_CENTRIC, {"rules": {"ask": ASK}, "tune": TUNE},
@@ -377,7 +381,8 @@ CASES = [
         open="the model changes because of its state, the data do not",
     ),
     Case(
-        "at random, whenever accuracy stands still", DATA_CENTRIC, _asks(unlabeled.sample(20), when=gain(accuracy()) < 0.01),
+        "at random, whenever accuracy stands still", DATA_CENTRIC,
+        _asks(unlabeled.sample(20), when=gain(accuracy()) < 0.01),
         "the model's state triggers each change",
         open="chance chooses the records; the article asks for the trigger",
     ),

@@ -1,4 +1,4 @@
-"""Every case gets the verdict that was written down for it, with a path and reasons that hold for this very workflow."""
+"""Every case gets the verdict that was written down for it, with a path and reasons."""
 
 import json
 from typing import Any

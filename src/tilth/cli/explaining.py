@@ -102,10 +102,11 @@ def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
         found = rule.do.propose(chosen, state) if rule.picker is None else None
     except TilthError as error:
         raise RunFailed(f"rule {name!r}: {error}") from error
-    if rule.picker is not None:  # what happens to a record is open until somebody has picked it
-        effects = dict.fromkeys(chosen.ids.tolist(), f"shown to {rule.picker.by.name}, who picks")
-    else:
+    if found is not None:
         effects = _effects(found, state)
+    else:  # what happens to a record is open until somebody has picked it
+        who = rule.picker.by.name if rule.picker is not None else ""
+        effects = dict.fromkeys(chosen.ids.tolist(), f"shown to {who}, who picks")
     order = {record: i for i, record in enumerate(chosen.ids.tolist())}
     first = sorted(effects, key=lambda record: order.get(record, len(order)))[:SHOWN]
     rows: list[dict[str, Any]] = []

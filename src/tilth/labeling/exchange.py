@@ -73,6 +73,8 @@ def reader() -> Records:
                 opened[at] = Dataset.open(posted.dataset, branch=posted.branch).at(posted.version)
             dataset = opened[at]
             names = [c.name for c in dataset.schema.columns if not c.hidden and c.kind in _SHOWN]
+            if not names:  # pictures or vectors alone: nothing that a file of text could show
+                return rows
             table = dataset.features(np.array([ids[i] for i in there], np.int64), names)
             for i, row in zip(there, table.to_pylist(), strict=True):
                 rows[i] = row
