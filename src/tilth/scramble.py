@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -71,10 +70,10 @@ class Scrambled:
 def scramble(workflow: Workflow, state: State, *, seed: int = 0, times: int = 5) -> Scrambled:
     """Choose again with the trained model's outputs permuted over records, `times` times, and compare.
 
-    `state`: the workflow's state with a trained model that has all outputs it needs. Outputs stay in their split, and
-    with records of which as much is known; what one record is told by several kinds stays together. Labels, columns,
-    the probe and embeddings that were not learned from labels stay as they are. Nothing is changed: the permuted
-    outputs lie in a temporary folder.
+    `state`: the workflow's state with a trained model that has all outputs it needs. Outputs stay in their split; kinds
+    that are known of the same records stay together, and NaN stays where it is. Labels, columns, the probe and
+    embeddings that were not learned from labels stay as they are. Nothing is changed: the permuted outputs lie in a
+    temporary folder. What a number says of all records of a split together (their mean) cannot change so.
     """
     verdict = workflow.qualifies()
     ear = Ear.of(workflow.model, workflow.probe)
@@ -156,11 +155,11 @@ def _agrees(
     moved = min(permuted) < 1
     if control < 1:
         return False, "the same model twice gives another decision: it is no function of the state"
-    if moved and not part.triggers:
+    if moved and not part.listens:
         return False, "it listens to the model, though what it says to need names nothing of it: mend its needs="
     if moved:
         return True, "it listens to the model, as it says"
-    if not part.triggers:
+    if not part.listens:
         return True, "it does not listen to the model"
     if condition:
         return None, "its numbers stayed as they are: here and now nothing shows that it listens"
@@ -184,7 +183,6 @@ def _permuted(state: State, ear: Ear, seed: int, i: int) -> Generator[State]:
         return
     source = state.outputs
     kinds = sorted(kind for kind in source.kinds if kind in KINDS and ear.whose(kind) == "model")
-    order = _deal(state, source, kinds, seed, i)
     with TemporaryDirectory(prefix="tilth-scramble-") as place:
         folder = Path(place) / source.ref
         folder.mkdir()
@@ -193,19 +191,16 @@ def _permuted(state: State, ear: Ear, seed: int, i: int) -> Generator[State]:
                 shutil.copyfile(path, folder / path.name)
         made = Outputs(folder)
         for kind in kinds:
-            said = source.get(kind)
+            said, order = source.get(kind), _deal(state, source, kind, seed, i)
             made.add(kind, said[order] if kind == "embeddings" else said[..., order])
         yield replace(state, outputs=made, memo={})
 
 
-def _deal(state: State, outputs: Outputs, kinds: list[str], seed: int, i: int) -> npt.NDArray[np.int64]:
-    """Return whose word each record gets: that of another in its split of whom the same kinds are known."""
-    ids = np.asarray(outputs.ids)
-    group = state.dataset.view.split[ids].astype(np.int64)
-    for kind in kinds:
-        said: Any = outputs.get(kind)
-        rows = said if kind == "embeddings" else said.reshape(-1, len(ids)).T
-        group = 2 * group + np.isfinite(rows[:, :1]).all(axis=1)
+def _deal(state: State, outputs: Outputs, kind: str, seed: int, i: int) -> npt.NDArray[np.int64]:
+    """Return whose word each record gets: that of another in its split of whom something is known as well."""
+    ids, said = np.asarray(outputs.ids), outputs.get(kind)
+    known = np.isfinite(said[:, 0] if kind == "embeddings" else said.reshape(-1, len(ids))[0])
+    group = 2 * state.dataset.view.split[ids].astype(np.int64) + known
     hashes = state.dataset.key_hash[ids]
     order = np.empty(len(ids), np.int64)
     place = np.lexsort((hashes, group))  # within a group by key, never by id

@@ -61,9 +61,9 @@ from tilth.tuning import Tune
 
 __all__ = ["CASES", "FIGURES", "MODEL", "Case"]
 
-MODEL = SklearnModel(LogisticRegression(), features="pixels")
-NETWORK = SklearnModel(make_pipeline(MLPClassifier((8,), max_iter=20)), features="pixels", embed="mlpclassifier")
-BEHIND_PCA = SklearnModel(make_pipeline(PCA(8), LogisticRegression()), features="pixels", embed="pca")
+MODEL = SklearnModel(LogisticRegression(C=0.1, max_iter=500), features="pixels")
+NETWORK = SklearnModel(MLPClassifier((8,)), features="pixels", embed="mlpclassifier", epochs=20)
+BEHIND_PCA = SklearnModel(make_pipeline(PCA(8), LogisticRegression(max_iter=500)), features="pixels", embed="pca")
 LEAD, CROWD = Team("lead"), Team("crowd")
 GOING_ON = (accuracy() >= 0.99) | (rounds() >= 20)
 
@@ -76,8 +76,9 @@ def column_drift(state: State) -> float:
 
 @metric(needs={"probabilities"})
 def confidence_drift(state: State) -> float:
-    """How far the model's confidence has moved."""
-    return float(np.nanmean(state.probabilities.max(axis=0)))
+    """How far the model's confidence on what is not labelled has moved from that on what is."""
+    sure, view = state.probabilities.max(axis=0), state.view
+    return abs(float(sure[view.train & view.labeled].mean() - sure[view.train & ~view.labeled].mean()))
 
 
 @metric(needs={"embeddings"})

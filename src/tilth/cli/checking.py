@@ -97,7 +97,7 @@ def _tell_scrambled(ran: Scrambled) -> None:
     rows = [
         [
             f"{one.part.where} {one.part.part}",
-            "yes" if one.part.triggers else "no",
+            "yes" if one.part.listens else "no",
             number(one.control),
             number(sum(one.permuted) / len(one.permuted)),
             {True: "agrees", False: "CONTRADICTS", None: "cannot tell"}[one.agrees],

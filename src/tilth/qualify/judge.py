@@ -218,14 +218,14 @@ class _Court:
         out: list[Part] = []
         for one in heard:
             if one.rule.when is not None:
-                out.append(self._part(one.name, "when", one.rule.when, triggers=bool(one.when)))
+                out.append(self._part(one.name, "when", one.rule.when, triggers=True))
             if one.rule.select is not None:
-                out.append(self._part(one.name, "select", one.rule.select, triggers=bool(one.select)))
-            out.append(self._part(one.name, "do", one.rule.do, triggers=bool(one.do) and one.rule.picker is None))
+                out.append(self._part(one.name, "select", one.rule.select, triggers=True))
+            out.append(self._part(one.name, "do", one.rule.do, triggers=one.rule.picker is None))
             if one.rule.gate is not None:
                 out.append(self._part(one.name, "gate", one.rule.gate))
         if self.trigger is not None:
-            out.append(self._part("", "trigger", self.trigger, triggers=bool(self.ear.model(self.trigger))))
+            out.append(self._part("", "trigger", self.trigger, triggers=True))
         out.append(self._part("", "until", self.until))
         if self.tune is not None:
             out.append(self._part("", "tune", self.tune))
@@ -240,4 +240,5 @@ class _Court:
             texts.append(f"{advice.who(self.rules[rule])} picks among these")
         if part in judges and reads:
             texts.append(judges[part])
-        return Part(rule, part, repr(value), "; ".join(texts), triggers)
+        listens = any(read.whose == "model" for read in reads)
+        return Part(rule, part, repr(value), "; ".join(texts), listens, triggers and listens)

@@ -17,14 +17,15 @@ class Part:
     """What one part of a workflow reads.
 
     `rule`: the name of its rule, "" = it is the workflow's own; `part`: "when", "select", "do", "gate", "trigger",
-    "until" or "tune"; `text`: as it was written; `reads`: in words; `triggers`: whether by it the state of the trained
-    model brings about a change of the data.
+    "until" or "tune"; `text`: as it was written; `reads`: in words; `listens`: whether it reads the trained model;
+    `triggers`: whether by this the state of the trained model brings about a change of the data.
     """
 
     rule: str
     part: str
     text: str
     reads: str
+    listens: bool
     triggers: bool
 
     @property
