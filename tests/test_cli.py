@@ -29,7 +29,7 @@ from tilth.dataset import Dataset
 from tilth.functions import load_file
 from tilth.workflow import Workflow
 
-COMMANDS = ["new", "run", "explain", "status", "log", "diff", "why", "rollback", "export", "signals", "demo"]
+COMMANDS = ["new", "run", "explain", "check", "status", "log", "diff", "why", "rollback", "export", "signals", "demo"]
 
 
 def tilth(*args: object) -> Any:
