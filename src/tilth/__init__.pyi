@@ -28,6 +28,7 @@ from .metrics import r2 as r2
 from .metrics import recall as recall
 from .metrics import rmse as rmse
 from .metrics import rounds as rounds
+from .metrics import stability as stability
 from .record import Record as Record
 from .rules import Gate as Gate
 from .rules import Rule as Rule
@@ -48,4 +49,5 @@ from .signals import least_confident as least_confident
 from .signals import margin as margin
 from .signals import novelty as novelty
 from .state import State as State
+from .tuning import Tune as Tune
 from .workflow import Workflow as Workflow

@@ -32,12 +32,14 @@ __all__ = ["Outcome", "commit", "evaluate", "judge", "loop", "propose"]
 # ------------------------------------------------
 
 
-def evaluate(workflow: Workflow, version: int, model: str, rounds: tuple[Round, ...]) -> dict[str, Any]:
-    """Return the metrics of a trained model, and whether the workflow is done."""
+def evaluate(
+    workflow: Workflow, version: int, model: str, rounds: tuple[Round, ...], *, said: str = ""
+) -> dict[str, Any]:
+    """Return the metrics of a trained model, and whether the workflow is done; `said`: what a tuner chose."""
     state = workflow.state(version, model, rounds)
     yes = workflow.until.holds(state)
     shown = {q for _, value in workflow.parts() for q in value.walk() if isinstance(q, Metric)} | set(workflow.report)
-    tuned = {} if workflow.tune is None else _tried(workflow, workflow.tune.improves, state)
+    tuned = {} if workflow.tune is None else _tried(workflow, workflow.tune.improves, state, said)
     return tuned | {
         "metrics": {repr(q): float(np.asarray(q.value(state))) for q in sorted(shown, key=repr)},
         "test": {repr(q): q.on(state, "test") for q in workflow.report if isinstance(q, Metric)},
@@ -48,8 +50,9 @@ def evaluate(workflow: Workflow, version: int, model: str, rounds: tuple[Round, 
     }
 
 
-def _tried(workflow: Workflow, improves: Quantity, state: State) -> dict[str, Any]:
-    return {"tuned": {"model": repr(workflow.model), "value": float(np.asarray(improves.value(state)))}}
+def _tried(workflow: Workflow, improves: Quantity, state: State, said: str) -> dict[str, Any]:
+    value = float(np.asarray(improves.value(state)))
+    return {"tuned": {"model": repr(workflow.model), "said": said or "the model given", "value": value}}
 
 
 def propose(
@@ -156,12 +159,15 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
         workflow = ctx.workflow(start["spec"])
         if suggested is not None and workflow.tune is not None:
             workflow = replace(workflow, model=model_of(suggested))
+        note: Mapping[str, Any] = suggested["note"] if suggested is not None else {}
         version: int = start["version"]
         ctx.tell({"what": "round", "round": r, "version": version})
         did, version = await _cold(ctx, workflow, version) if r == 0 else ({}, version)
         trained = await ctx.train(f"r{r}/train", workflow, version, needs=workflow.needs, keep=True)
         model: str = trained["ref"]
-        found = await ctx.step(f"r{r}/evaluate", lambda v=version, m=model, w=workflow, h=rounds: evaluate(w, v, m, h))
+        found = await ctx.step(
+            f"r{r}/evaluate", partial(evaluate, workflow, version, model, rounds, said=note.get("said", ""))
+        )
         this = Round(
             r,
             version,
@@ -174,7 +180,6 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
         )
         evaluated.append(found)
         if workflow.tune is not None:
-            note = suggested["note"] if suggested is not None else {}
             tried.append(Trial(workflow.model, found["tuned"]["value"], note))
         ctx.tell({"what": "evaluated", "round": r, "version": version, **found})
         if found["done"]:
@@ -204,24 +209,20 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
 
 def _ended(rounds: tuple[Round, ...], evaluated: Sequence[Mapping[str, Any]], why: str) -> Outcome:
     """Return the outcome: of the last round, or where models were tried of the one with the best."""
-    at = best([r.tuned.get("value", np.nan) for r in rounds]) if any(r.tuned for r in rounds) else len(rounds) - 1
+    at = best(rounds)
     if rounds[at].tuned:
-        why += f"; best of {len(rounds):,} models, in round {at}: {rounds[at].tuned['model']}"
+        why += f"; best of {len(rounds):,} models, in round {at}: {rounds[at].tuned['said']}"
     return Outcome(rounds[-1].version, rounds[at].model, rounds, why, evaluated[at])
 
 
 async def _cold(ctx: Context, workflow: Workflow, version: int) -> tuple[dict[str, dict[str, Any]], int]:
-    """Where nothing is labelled yet, let the rules go that read nothing of a model; return what they did."""
-    view = workflow.dataset.at(version).view
+    """Let the rules go that come before the first training; return what they did, and the version then."""
     did: dict[str, dict[str, Any]] = {}
-    if (view.train & view.labeled).any():
-        return did, version
     base = (version, "")
-    for name, rule in workflow.rules.items():
-        if not rule.needs and rule.gate is None:
-            did[name] = await _apply(ctx, workflow, name, rule, 0, "", base, (), set())
-            base = did[name].pop("base", base)
-            ctx.tell({"what": "rule", "round": 0, "rule": name, **did[name]})
+    for name in workflow.opening(version):
+        did[name] = await _apply(ctx, workflow, name, workflow.rules[name], 0, "", base, (), set())
+        base = did[name].pop("base", base)
+        ctx.tell({"what": "rule", "round": 0, "rule": name, **did[name]})
     return did, base[0]
 
 

@@ -154,7 +154,7 @@ class Annotator(Protocol):
 class Trial:
     """A model that was tried: how it did on valid (NaN = not defined), and what its tuner noted when it suggested it.
 
-    `note` is JSON, empty for the model that a workflow began with.
+    `note` is JSON, empty for the model that a workflow began with; its "said" tells people what was chosen.
     """
 
     model: Model
@@ -172,7 +172,7 @@ class Tuner(Protocol):
         ...
 
     def suggest(self, tried: Sequence[Trial], *, seed: int) -> tuple[Model, Mapping[str, Any]] | None:
-        """Return the next model and a note (JSON) about it; None where nothing is left to try.
+        """Return the next model and a note (JSON, see `Trial`) about it; None where nothing is left to try.
 
         Must be a pure function of what was tried, in order, and the seed: a run that is killed goes on by it.
         """

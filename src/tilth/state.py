@@ -25,7 +25,7 @@ class Round:
     """What one finished round was: the version and model it judged, its metrics, and what each rule did.
 
     `metrics` are on the valid split, `test` on the test split (reported, never read by a decision). `tuned`: where the
-    model is being tuned, which one this round tried (`model`, its text) and what it came to (`value`).
+    model is being tuned, which one this round tried (`model`, and what was chosen, `said`) and its `value`.
     """
 
     round: int

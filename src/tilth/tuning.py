@@ -10,8 +10,9 @@ from tilth.algebra import Condition, Quantity, Value, from_json, show, to_json
 from tilth.errors import UsageError
 from tilth.metrics import accuracy
 from tilth.protocols import Model, Trial, Tuner
+from tilth.state import Round
 
-__all__ = ["Tune", "best"]
+__all__ = ["Tune", "best", "model_of"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,13 +51,14 @@ class Tune(Value, tag="tune"):
         return f"Tune({self.by!r}{said})"
 
 
-def best(values: Sequence[float]) -> int:
-    """Return the place of the highest, the first of equals; NaN only where there is nothing else.
+def best(rounds: Sequence[Round]) -> int:
+    """Return the place of the round that a run stands for: the last, or where models were tried that of the best one.
 
-    >>> best([float("nan"), 0.5, 0.7, 0.7])
-    2
+    Ties go to the earlier; a value that is not defined (NaN) is worse than any.
     """
-    return int(np.argmax(np.nan_to_num(np.asarray(values, float), nan=-np.inf)))
+    if not any(r.tuned for r in rounds):
+        return len(rounds) - 1
+    return int(np.argmax(np.nan_to_num([r.tuned.get("value", np.nan) for r in rounds], nan=-np.inf)))
 
 
 def model_of(suggested: dict[str, Any]) -> Model:

@@ -110,6 +110,13 @@ class Workflow:
         """What it reads of the model's state in all: only this is computed."""
         return frozenset({"probabilities"}).union(*(value.needs for _, value in self.parts()))
 
+    def opening(self, version: int) -> tuple[str, ...]:
+        """Return the rules that go before the first training: where nothing is labelled, those that need no model."""
+        view = self.dataset.at(version).view
+        if (view.train & view.labeled).any():
+            return ()
+        return tuple(name for name, rule in self.rules.items() if not rule.needs and rule.gate is None)
+
     def on(self, dataset: Dataset) -> "Workflow":
         """Return the same workflow on another dataset, or another branch of this one."""
         return replace(self, dataset=dataset)

@@ -32,8 +32,8 @@ class OptunaSearch:
 
     >>> search = OptunaSearch(example)
     >>> model, note = search.suggest([], seed=0)
-    >>> model
-    SklearnModel(LogisticRegression(C=0.5543...))
+    >>> model.estimator.C == note["params"]["C"]
+    True
 
     `space`: a function at the top level of a file, from an `optuna.Trial` to a model; it names its choices by
     `trial.suggest_float` and the like. `startup`: models drawn at random before the others teach. Every suggestion is a
@@ -83,7 +83,11 @@ class OptunaSearch:
             kinds = {name: optuna.distributions.distribution_to_json(d) for name, d in trial.distributions.items()}
         finally:
             optuna.logging.set_verbosity(level)
-        return model, {"params": dict(trial.params), "distributions": kinds}
+        said = ", ".join(
+            f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+            for name, value in trial.params.items()
+        )
+        return model, {"said": said, "params": dict(trial.params), "distributions": kinds}
 
     def _model(self, trial: optuna.Trial) -> Model:
         model = self.space(trial)
