@@ -20,6 +20,7 @@ from tilth import (
     Record,
     Rule,
     Team,
+    Workflow,
     annotate,
     augment,
     collect,
@@ -40,7 +41,7 @@ from tilth.algebra import from_json, to_json
 from tilth.cli.app import app
 from tilth.demo.data import digits
 from tilth.errors import RunFailed, UsageError
-from tilth.labeling.inbox import Inbox, Task, Verdict
+from tilth.labeling.inbox import Given, Inbox, Task, Verdict
 from tilth.runs import Run
 from tilth.runs.home import inbox_of
 from tilth.testing.people import Says
@@ -172,6 +173,32 @@ def test_who_was_not_shown_in_time_was_not_picked_and_is_shown_again(dataset: Da
     with Inbox(inbox_of(dataset.path)) as inbox:
         assert [q.kind for q in inbox.questions()] == ["pick", "pick"]
         assert inbox.lease("late", 9, team="lead") == []  # nothing more is given out of either
+
+
+def crowd_is_asked(workflow: Workflow) -> None:
+    """Run until lead's hundredth of a second is over and somebody else has to answer."""
+    while "waits for lead" in waits(workflow):
+        pass
+
+
+def test_a_yes_that_comes_late_stands_in_the_next_round(dataset: Dataset) -> None:
+    some = tuple(dataset.keys(np.flatnonzero(dataset.view.train & dataset.view.labeled)[:2]))
+    weed = Rule(select=labeled.where(key=some).picked_by(LEAD, patience="0.01s"), do=remove())
+    ask = Rule(select=unlabeled.sample(1), do=annotate(by=Team("crowd")))
+    workflow = flow(dataset, until=rounds() >= 2, weed=weed, ask=ask)
+    crowd_is_asked(workflow)  # nobody was quick enough to pick
+    with Inbox(inbox_of(dataset.path)) as inbox:
+        [question] = [q for q in inbox.questions() if q.kind == "pick"]
+        inbox.reopen(question.id)
+        [task] = inbox.lease("lea", 1, team="lead")
+        inbox.close_question(question.id, "over")
+        assert inbox.answer("lea", [Given(task.id, "answer", "yes")])[0].state == "late"
+    answers(dataset, "ann")
+    crowd_is_asked(workflow)
+    assert touched(dataset, "weed") == {task.key}
+    with Inbox(inbox_of(dataset.path)) as inbox:  # the other one is shown again, this one is not
+        shown_again = [q.id for q in inbox.questions() if q.kind == "pick" and q.id != question.id]
+        assert [inbox.progress(i).tasks for i in shown_again] == [1]
 
 
 def test_enough_answers_are_enough(dataset: Dataset) -> None:

@@ -201,7 +201,7 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
         if workflow.tune is not None:
             suggested = await ctx.step(f"r{r}/tune", partial(workflow.tune.suggest, tuple(tried), seed=workflow.seed))
         progress = suggested is not None or any(
-            d["n"] and (d.get("kept") is not False or "answers" in d) for d in did.values()
+            d.get("answers") or (d["n"] and (d.get("kept") is not False or "answers" in d)) for d in did.values()
         )
         if not progress and not any(end > r for end in resting.values()):
             return _ended(rounds, evaluated, "no rule has anything left to change")
@@ -252,10 +252,9 @@ async def _apply(
     plan = await ctx.step(
         f"{key}/propose", lambda: propose(workflow, name, version, model, rounds, folder, shown=shown)
     )
-    if plan["n"] == 0 and not asked.get("answers"):
-        return {"n": 0, "why": plan["why"]}
-    if plan["n"] == 0:  # to say no is work done: what is shown next is something else
-        return {"n": asked["answers"], "why": plan["why"], "answers": asked["answers"], "base": (version, model)}
+    if plan["n"] == 0:  # that somebody said no to all of them is progress: what is shown next is something else
+        told = {"answers": asked["answers"]} if asked.get("answers") else {}
+        return {"n": 0, "why": plan["why"], "base": (version, model), **told}
     ctx.tell({"what": "proposed", "round": r, "rule": name, **plan})
     out: dict[str, Any] = {"n": plan["n"], "why": plan["why"]}
     if "by" in plan:

@@ -59,7 +59,7 @@ from tilth.qualify.verdict import (
 from tilth.selectors import Chosen
 from tilth.tuning import Tune
 
-__all__ = ["CASES", "FIGURES", "MODEL", "Case"]
+__all__ = ["CASES", "CROWD", "FIGURES", "GOING_ON", "MODEL", "NETWORK", "RANDOM", "Case", "swap"]
 
 MODEL = SklearnModel(LogisticRegression(C=0.1, max_iter=500), features="pixels")
 NETWORK = SklearnModel(MLPClassifier((8,)), features="pixels", embed="mlpclassifier", epochs=20)

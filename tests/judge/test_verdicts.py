@@ -7,29 +7,44 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.judge.cases import CASES, CROWD, FIGURES, GOING_ON, MODEL, RANDOM, Case
+from tests.judge.cases import CASES, CROWD, FIGURES, GOING_ON, MODEL, RANDOM, Case, swap
 from tests.states import make_state, past
 from tilth import (
     Dataset,
     Gate,
+    Oracle,
     Panel,
+    Record,
     Rule,
     State,
     Workflow,
     accuracy,
     annotate,
+    augment,
     disagrees_with_model,
     label_quality,
     labeled,
     margin,
+    recall,
+    records,
     relabel,
     rounds,
     unlabeled,
 )
 from tilth.algebra import Condition
 from tilth.demo.data import digits
+from tilth.integrations.optuna import OptunaSearch, example
+from tilth.patterns import (
+    active_learning,
+    cleaning,
+    data_centric,
+    dataprepops,
+    model_centric,
+    validated_active_learning,
+)
 from tilth.qualify import VERDICTS, Verdict
 from tilth.qualify.counting import certain
+from tilth.testing import toy
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +143,40 @@ def test_no_gate_panel_or_end_that_reads_the_model_turns_data_only_into_more(cas
     assert found.verdict == case.verdict
     assert any("the gate of rule 'more' reads the model" in reason for reason in found.reasons)
     assert any("until=" in reason for reason in found.reasons)
+
+
+def brighter(record: Record) -> Record:
+    return record.change(pixels=record["pixels"] * 1.1)
+
+
+def test_the_patterns_are_what_they_are_called() -> None:
+    dataset, model = toy()
+    panel = Panel(Oracle("truth"), check=disagrees_with_model(), disputed_by=Oracle("truth", name="expert"))
+    told = {
+        "model_centric": model_centric(dataset, model, tune=OptunaSearch(example)),
+        "data_centric": data_centric(
+            dataset, model, rules={"fix": Rule(select=labeled.bottom(9, by=label_quality(by="model")), do=relabel())}
+        ),
+        "dataprepops": dataprepops(
+            dataset, model, when=recall("8") < 0.9, which=records.where(label="8"), what=augment(brighter)
+        ),
+        "active_learning": active_learning(dataset, model, by=Oracle("truth"), budget=200),
+        "validated_active_learning": validated_active_learning(dataset, model, by=panel, budget=200),
+        "cleaning": cleaning(dataset, model, batch=50),
+    }
+    assert {name: workflow.qualifies().verdict for name, workflow in told.items()} == {
+        "model_centric": "model-centric",
+        "data_centric": "data-centric",
+        "dataprepops": "data-centric",
+        "active_learning": "data-centric",
+        "validated_active_learning": "data-centric",
+        "cleaning": "not: data only",  # by the probe, beside a gate: see cases
+    }
+
+
+def test_what_an_action_of_ones_own_looks_at_is_said_to_be_unknown(dataset: Dataset) -> None:
+    found = judged(dataset, rules={"swap": Rule(select=labeled.sample(5), do=swap())})
+    assert any("what swap() itself looks at is not known" in reason for reason in found.reasons)
 
 
 counts = st.integers(-1, 6)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from tilth.actions.base import Custom
 from tilth.algebra import Condition
 from tilth.qualify.reading import Ear, Read
 from tilth.rules import Rule
@@ -45,6 +46,8 @@ def notes(rules: Mapping[str, Rule], until: Condition, ear: Ear) -> Iterator[str
                     f"in rule '{name}' {read.text} reads the model to check what was answered or made; it chooses no "
                     "record to ask about"
                 )
+        if any(isinstance(value, Custom) for value in rule.do.walk()):
+            yield f"what {rule.do!r} itself looks at is not known: of rule '{name}' only `when` and `select` are judged"
         seen: set[str] = set()
         for read in ear.reads(rule):
             if read.whose != "model" and read.text not in seen:
