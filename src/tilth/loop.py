@@ -18,7 +18,7 @@ from tilth.errors import TilthError
 from tilth.labeling.panel import Panel
 from tilth.metrics.compare import paired
 from tilth.picking import pick, picked
-from tilth.protocols import Trial
+from tilth.protocols import Model, Trial
 from tilth.questions import Question
 from tilth.rules import Gate, Rule
 from tilth.state import Round, State
@@ -144,8 +144,10 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
     resting: dict[str, int] = {}
     refused: set[str] = set()
     tried: list[Trial] = []
+    models: list[Model] = []
     evaluated: list[dict[str, Any]] = []
     suggested: dict[str, Any] | None = None
+    spec = given.spec_hash()
     while True:
         began = time.perf_counter()
         r = len(rounds)
@@ -153,7 +155,7 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
             await ctx.step(f"r{r}/late", lambda n=r: take_late(ctx, given.dataset, f"r{n}/late", n, every=False))
 
         def pin() -> dict[str, Any]:
-            return {"spec": given.spec_hash(), "version": given.dataset.version}
+            return {"spec": spec, "version": given.dataset.version}
 
         start = await ctx.step(f"r{r}/start", pin)
         workflow = ctx.workflow(start["spec"])
@@ -163,7 +165,8 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
         version: int = start["version"]
         ctx.tell({"what": "round", "round": r, "version": version})
         did, version = await _cold(ctx, workflow, version) if r == 0 else ({}, version)
-        trained = await ctx.train(f"r{r}/train", workflow, version, needs=workflow.needs, keep=True)
+        # The first is saved too: a model that cannot be stored is refused now, not after months of labelling.
+        trained = await ctx.train(f"r{r}/train", workflow, version, needs=workflow.needs, keep=r == 0)
         model: str = trained["ref"]
         found = await ctx.step(
             f"r{r}/evaluate", partial(evaluate, workflow, version, model, rounds, said=note.get("said", ""))
@@ -178,12 +181,13 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
             found["cost"],
             tuned=found.get("tuned", {}),
         )
+        models.append(workflow.model)
         evaluated.append(found)
         if workflow.tune is not None:
             tried.append(Trial(workflow.model, found["tuned"]["value"], note))
         ctx.tell({"what": "evaluated", "round": r, "version": version, **found})
         if found["done"]:
-            return _ended((*rounds, this), evaluated, found["why"])
+            return await _ended(ctx, workflow, (*rounds, this), models, evaluated, found["why"])
         base = (version, model)
         for name, rule in workflow.rules.items():
             if name in did:  # it had its turn before there was a model
@@ -198,20 +202,30 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
             ctx.tell({"what": "rule", "round": r, "rule": name, **did[name]})
         rounds = (*rounds, replace(this, rules=did, seconds=time.perf_counter() - began))
         ctx.tell({"what": "rounded", **asdict(rounds[-1])})
+        suggested = None
         if workflow.tune is not None:
             suggested = await ctx.step(f"r{r}/tune", partial(workflow.tune.suggest, tuple(tried), seed=workflow.seed))
         progress = suggested is not None or any(
             d.get("answers") or (d["n"] and (d.get("kept") is not False or "answers" in d)) for d in did.values()
         )
         if not progress and not any(end > r for end in resting.values()):
-            return _ended(rounds, evaluated, "no rule has anything left to change")
+            return await _ended(ctx, workflow, rounds, models, evaluated, "no rule has anything left to change")
 
 
-def _ended(rounds: tuple[Round, ...], evaluated: Sequence[Mapping[str, Any]], why: str) -> Outcome:
-    """Return the outcome: of the last round, or where models were tried of the one with the best."""
+async def _ended(
+    ctx: Context,
+    workflow: Workflow,
+    rounds: tuple[Round, ...],
+    models: Sequence[Model],
+    evaluated: Sequence[Mapping[str, Any]],
+    why: str,
+) -> Outcome:
+    """Save the model that the run stands for, and return the outcome; of the others, only what they said is kept."""
     at = best(rounds)
     if rounds[at].tuned:
+        workflow = replace(workflow, model=models[at])
         why += f"; best of {len(rounds):,} models, in round {at}: {rounds[at].tuned['said']}"
+    await ctx.train(f"r{len(rounds) - 1}/keep", workflow, rounds[at].version, needs=frozenset(), keep=True)
     return Outcome(rounds[-1].version, rounds[at].model, rounds, why, evaluated[at])
 
 

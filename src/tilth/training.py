@@ -34,6 +34,9 @@ _CHUNK = 65_536
 _DRAWN = 8192
 """Records of which a committee is asked at once: a hundred members and ten classes are 33 MB of float32."""
 
+_newest: dict[Path, Fitted] = {}
+"""The model that was fitted last in this process, by its folder: it can still be saved without fitting it again."""
+
 
 def model_ref(dataset: Dataset, model: Model, probe: Model, *, seed: int) -> str:
     """Return the name of a trained model: a hash of its spec, the data it is trained on and speaks of, and the seed.
@@ -72,7 +75,10 @@ def train(
         every = dataset.features(ids, dataset.schema.features) if own and len(ids) <= _CHUNK else None
         lesson = _Lesson(dataset, seed, watch, ids, every)
         if own or (keep and not saved.exists()):
-            fitted = lesson.fit(model)
+            fitted = _newest.get(folder)
+            if fitted is None:
+                _newest.clear()  # before the next is fitted: two might not fit into memory
+                fitted = _newest[folder] = lesson.fit(model)
             if "probabilities" in missing:
                 outputs.add("probabilities", _predict(dataset, fitted, ids, every, watch))
             if "embeddings" in missing:
@@ -83,6 +89,7 @@ def train(
                 outputs.add("epoch_probabilities", lesson.epochs(cast(FittedInEpochs, fitted), ids))
             if keep and not saved.exists():
                 _save(fitted, saved)
+                _newest.clear()
         for kind, judge in (("out_of_fold_probabilities", model), ("probe_probabilities", probe)):
             if kind in missing:
                 outputs.add(kind, lesson.out_of_fold(judge, outputs))

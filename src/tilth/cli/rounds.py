@@ -23,6 +23,7 @@ _STEPS = {
     "start": "starting",
     "train": "training on version {version}",
     "evaluate": "evaluating",
+    "keep": "saving the model",
     "propose": "choosing records",
     "commit": "writing the changes",
     "ask": "asking",

@@ -23,7 +23,7 @@ __all__ = ["OptunaSearch"]
 
 def example(trial: optuna.Trial) -> SklearnModel:
     """Return a logistic regression of some strength: what a space looks like."""
-    return SklearnModel(LogisticRegression(C=trial.suggest_float("C", 1e-3, 100, log=True)))
+    return SklearnModel(LogisticRegression(C=trial.suggest_float("C", 1e-3, 10, log=True), max_iter=2000))
 
 
 @dataclass(frozen=True, repr=False)
