@@ -32,7 +32,7 @@ TEAMS = ("crowd", "expert", "lead")
 
 
 def workflow(folder: Path) -> Workflow:
-    """Each kind of waiting there is: partial answers and late ones, a panel with all its stages, an approval."""
+    """Each kind of waiting there is: partial answers and late ones, a panel with all stages, an approval, a pick."""
     crowd = Team("crowd")
     panel = Panel(crowd, check=disagrees_with_model(), disputed_by=Team("expert"), gold=0.2)
     return Workflow(
@@ -42,6 +42,7 @@ def workflow(folder: Path) -> Workflow:
             "ask": Rule(select=unlabeled.top(8, by=margin()), do=annotate(by=crowd, votes=2, enough=0.5)),
             "check": Rule(select=unlabeled.sample(8), do=annotate(by=panel)),
             "weed": Rule(select=labeled.sample(4), do=remove(approve=Team("lead"))),
+            "more": Rule(select=unlabeled.sample(6).picked_by(Team("lead")), do=annotate(by=crowd)),
         },
         until=rounds() >= 2,
     )

@@ -30,7 +30,21 @@ from tilth.functions import load_file
 from tilth.scaffold import PATTERNS
 from tilth.workflow import Workflow
 
-COMMANDS = ["new", "run", "explain", "draw", "status", "log", "diff", "why", "rollback", "export", "signals", "demo"]
+COMMANDS = [
+    "new",
+    "run",
+    "explain",
+    "check",
+    "draw",
+    "status",
+    "log",
+    "diff",
+    "why",
+    "rollback",
+    "export",
+    "signals",
+    "demo",
+]
 
 
 def tilth(*args: object) -> Any:

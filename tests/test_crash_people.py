@@ -37,7 +37,7 @@ def careless(task: Task) -> tuple[Verdict, Any]:
     """Wrong about some records, always the same ones; a lead who refuses every third."""
     verdict, value = TRUE(task)
     odd = sum(task.key.encode()) % 3 == 0
-    if task.question.kind == "approve":
+    if task.question.kind in ("approve", "pick"):
         return "answer", "no" if odd else "yes"
     return (verdict, str((int(value) + 1) % 10)) if odd else (verdict, value)
 
@@ -118,6 +118,7 @@ def test_killed_in_every_step_of_asking_and_taking(
     assert decisions(Run(Dataset.open(folder))) == decided
     assert len(reached) >= 2 * len(about_people), set(points) - set(reached)
     assert {"claimed r0/ask", "asked r0/ask", "claimed r1/late"} <= set(reached)
+    assert {"inside r0/more/pick/plan", "asked r0/more/pick", "claimed r0/more/pick", "asked r0/more"} <= set(reached)
     with Inbox(inbox_of(folder)) as inbox:
         assert inbox.undrained("", branch="main") == []
 
@@ -195,7 +196,19 @@ def test_a_full_disk_parks_the_run_which_goes_on_when_there_is_room(small_disk: 
     assert dataset.view.labels_spent == 50
 
 
-@pytest.mark.parametrize("kill", ["asked r0/ask", "claimed r0/check/first", "inside r0/weed/take", "drained last"])
+@pytest.mark.parametrize(
+    "kill",
+    [
+        "asked r0/ask",
+        "claimed r0/check/first",
+        "inside r0/weed/take",
+        "inside r0/more/pick/plan",
+        "asked r0/more/pick",
+        "claimed r1/more/pick",
+        "inside r0/more/pick/take",
+        "drained last",
+    ],
+)
 def test_the_durable_engine_sits_the_same_exam(
     kill: str, start: Path, unkilled: tuple[str, dict[str, Any], list[str]], tmp_path: Path
 ) -> None:

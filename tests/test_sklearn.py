@@ -206,7 +206,7 @@ def test_the_seed_reaches_every_random_state_that_is_open() -> None:
 def test_embeddings_are_the_output_of_the_named_step() -> None:
     model = SklearnModel(make_pipeline(StandardScaler(), PCA(2), LogisticRegression()), embed="pca")
     fitted = fit(model)
-    assert model.gives == {"embeddings"}
+    assert model.gives == {"embeddings", "frozen"}
     found = fitted.embed(toy_features())
     assert (found.shape, found.dtype) == ((60, 2), np.float32)
     np.testing.assert_allclose(found, fitted.estimator[:2].transform(inputs(toy_features(), ["x"])), rtol=1e-5)

@@ -32,6 +32,8 @@ MODULES = (
     "tilth.errors",
     "tilth.patterns",
     "tilth.protocols",
+    "tilth.qualify",
+    "tilth.scramble",
     "tilth.selectors",
     "tilth.signals",
     "tilth.testing",

@@ -61,7 +61,7 @@ class Sitting:
 async def ask(ctx: Context, sitting: Sitting, plan: Mapping[str, Any]) -> dict[str, Any]:
     """Ask, wait where need be, and commit what was answered; return the version and the number of answers."""
     key = sitting.key
-    if plan["kind"] == "label" and sitting.by.at_once:
+    if plan["kind"] in ("label", "pick") and sitting.by.at_once:
         return await ctx.step(f"{key}/answers", lambda: _at_once(ctx, sitting))
     name = f"{ctx.scope}{ctx.run}/{sitting.more_of or key}"
     asked = await ctx.step(f"{key}/ask", lambda: _post(ctx, sitting, name))
@@ -91,7 +91,9 @@ def _at_once(ctx: Context, sitting: Sitting) -> dict[str, Any]:
     )
     if found is None:
         raise UsageError(f"{sitting.by!r} says that it answers at once, and returned no answers; return Answers")
-    changes = Changes.join([taking.asked(question), sitting.settle(dataset, question, found)])
+    changes = sitting.settle(dataset, question, found)
+    if question.kind == "label":
+        changes = Changes.join([taking.asked(question), changes])
     done = _commit(sitting, changes, key=f"{ctx.run}/{sitting.key}/answers", base=sitting.base, message=question.reason)
     return done | {"n": len(found.labels)}
 
@@ -245,7 +247,7 @@ def _take(ctx: Context, sitting: Sitting, name: str, base: int, found: Mapping[s
     changes, refused = _changes(dataset, question, drained, sitting.settle)
     message = f"{question.reason}; {found['why']}"
     done = _commit(sitting, changes, key=f"{ctx.run}/{sitting.key}/take", base=base, message=message)
-    if found["closed"]:
+    if found["closed"] or question.kind == "pick":  # who was not shown in time is shown again, in another question
         ctx.inbox.close_question(name, found["why"])
     return done | {"n": len(drained.records), **({"refused": refused[:20]} if refused else {})}
 
@@ -254,6 +256,10 @@ def _changes(dataset: Dataset, question: Question, drained: Drained, settle: Set
     match question.kind:
         case "label":
             return settle(dataset, question, taking.as_answers(drained, cost=getattr(question.by, "cost", 0.0))), []
+        case "pick":
+            return taking.picks(
+                dataset, question, taking.as_answers(drained, cost=getattr(question.by, "cost", 0.0))
+            ), []
         case "approve":
             return taking.approvals(question, drained), []
         case "edit":
@@ -297,8 +303,10 @@ def take_late(ctx: Desk, dataset: Dataset, part: str, round: int, *, every: bool
 
 
 def _asked_before(folder: Path, key: str, asked: Posted, by: Team) -> Question:
-    if asked.kind == "label":
-        return Question(by, np.empty(0, np.int64), reason=asked.reason, signal=asked.signal)
+    if asked.kind in ("label", "pick"):
+        wanted = asked.form.get("wanted", "")
+        none = np.empty(0, np.int64)
+        return Question(by, none, reason=asked.reason, signal=asked.signal, kind=asked.kind, wanted=wanted)
     plan = {
         "votes": asked.votes,
         "why": asked.reason,

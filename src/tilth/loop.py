@@ -17,6 +17,7 @@ from tilth.convening import convene
 from tilth.errors import TilthError
 from tilth.labeling.panel import Panel
 from tilth.metrics.compare import paired
+from tilth.picking import pick, picked
 from tilth.protocols import Model, Trial
 from tilth.questions import Question
 from tilth.rules import Gate, Rule
@@ -55,15 +56,28 @@ def _tried(workflow: Workflow, improves: Quantity, state: State, said: str) -> d
 
 
 def propose(
-    workflow: Workflow, name: str, version: int, model: str, rounds: tuple[Round, ...], folder: Path
+    workflow: Workflow,
+    name: str,
+    version: int,
+    model: str,
+    rounds: tuple[Round, ...],
+    folder: Path,
+    *,
+    shown: int | None = None,
 ) -> dict[str, Any]:
-    """Let a rule choose records and say what it would change; the changes go to `folder`, nothing else is written."""
+    """Let a rule choose records and say what it would change; the changes go to `folder`, nothing else is written.
+
+    `shown`: the version at which people were shown what to pick from, where they were.
+    """
     rule = workflow.rules[name]
     state = workflow.state(version, model, rounds)
     try:
-        if rule.when is not None and not rule.when.holds(state):
+        if shown is not None:
+            chosen = picked(rule, workflow.state(shown, model, rounds), state.dataset)
+        elif rule.when is not None and not rule.when.holds(state):
             return {"n": 0, "why": f"not when {rule.when.explain(state)}"}
-        chosen = rule.select.choose(state)
+        else:
+            chosen = rule.select.choose(state)
         found = rule.do.propose(chosen, state)
     except TilthError as error:
         error.args = (f"Rule {name!r}: {error}", *error.args[1:])
@@ -192,7 +206,7 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
         if workflow.tune is not None:
             suggested = await ctx.step(f"r{r}/tune", partial(workflow.tune.suggest, tuple(tried), seed=workflow.seed))
         progress = suggested is not None or any(
-            d["n"] and (d.get("kept") is not False or "answers" in d) for d in did.values()
+            d.get("answers") or (d["n"] and (d.get("kept") is not False or "answers" in d)) for d in did.values()
         )
         if not progress and not any(end > r for end in resting.values()):
             return await _ended(ctx, workflow, rounds, models, evaluated, "no rule has anything left to change")
@@ -242,9 +256,19 @@ async def _apply(
     version = base[0]
     folder = ctx.folder / "changes" / key.replace("/", "-")
     about: dict[str, Any] = {"run": ctx.run, "round": r, "rule": name, "model": model}
-    plan = await ctx.step(f"{key}/propose", lambda: propose(workflow, name, version, model, rounds, folder))
-    if plan["n"] == 0:
-        return {"n": 0, "why": plan["why"]}
+    asked: dict[str, Any] = {}
+    shown = None
+    if rule.picker is not None:
+        asked = await pick(ctx, workflow, name, key, base=version, model=model, rounds=rounds, about=about)
+        if not asked["any"]:
+            return {"n": 0, "why": asked["why"]}
+        shown, version = version, asked["version"]
+    plan = await ctx.step(
+        f"{key}/propose", lambda: propose(workflow, name, version, model, rounds, folder, shown=shown)
+    )
+    if plan["n"] == 0:  # that somebody said no to all of them is progress: what is shown next is something else
+        told = {"answers": asked["answers"]} if asked.get("answers") else {}
+        return {"n": 0, "why": plan["why"], "base": (version, model), **told}
     ctx.tell({"what": "proposed", "round": r, "rule": name, **plan})
     out: dict[str, Any] = {"n": plan["n"], "why": plan["why"]}
     if "by" in plan:

@@ -79,7 +79,11 @@ class Model(Protocol):
 
     @property
     def gives(self) -> frozenset[str]:
-        """What it can tell beside predictions: a subset of {"embeddings", "draws", "epochs"}."""
+        """What it can tell beside predictions: a subset of {"embeddings", "draws", "epochs", "frozen"}.
+
+        "frozen": its embeddings hold nothing that was learned from labels (an encoder that stays as it is, PCA), so
+        that who reads them reads the data and not the state of the model.
+        """
         ...
 
     @property

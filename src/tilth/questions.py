@@ -18,7 +18,7 @@ __all__ = ["Askable", "Kind", "Question", "terms"]
 
 Ids = npt.NDArray[np.int64]
 
-Kind = Literal["label", "approve", "collect", "edit"]
+Kind = Literal["label", "approve", "collect", "edit", "pick"]
 
 
 class Askable(Protocol):
@@ -35,7 +35,8 @@ class Question:
     """What somebody has to answer before there are changes.
 
     `kind`: which label do these records have ("label"), shall these changes be made ("approve": `changes`, one task a
-    record), find records like this ("collect": a task a record wanted), or put these contents right ("edit").
+    record), find records like this ("collect": a task a record wanted), put these contents right ("edit"), or shall
+    something be done with these ("pick").
     `records`: ids, `int64[n]`, most wanted first; -(i + 1) is row i of what `changes` adds, or the i-th record that is
     to be collected. `votes`: answers wanted a record; `score`: why each was chosen, by `signal`. `enough`: the share of
     records with all votes at which the run goes on; `patience`: how long it waits at most ("3d"), None for ever.

@@ -10,6 +10,7 @@ from tilth.errors import UsageError
 from tilth.html import table
 from tilth.metrics import accuracy
 from tilth.selectors import Selector
+from tilth.selectors.picking import PickedBy
 
 __all__ = ["Gate", "Rule"]
 
@@ -96,6 +97,16 @@ class Rule(Value, tag="rule"):
                 f"{self.do!r} asks an annotator, whose answers are never taken back; "
                 'write Gate(..., rejected="hold") to set the labels back and keep the answers'
             )
+
+    @property
+    def picker(self) -> PickedBy | None:
+        """Who picks its records among those that it selects; None where nobody is asked."""
+        return self.select.picker if isinstance(self.select, Selector) else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether people may have to answer, in their own time."""
+        return self.do.waits or (self.picker is not None and not self.picker.by.at_once)
 
     def __repr__(self) -> str:
         parts = {"when": self.when, "select": self.select, "do": self.do, "gate": self.gate}

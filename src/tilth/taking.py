@@ -21,7 +21,7 @@ from tilth.labeling.inbox import Drained
 from tilth.protocols import Answers
 from tilth.questions import Question
 
-__all__ = ["approvals", "as_answers", "asked", "collected", "edited", "labels", "late"]
+__all__ = ["approvals", "as_answers", "asked", "collected", "edited", "labels", "late", "picks"]
 
 Ids = npt.NDArray[np.int64]
 
@@ -101,6 +101,28 @@ def approvals(question: Question, drained: Drained) -> Changes:
         cost=np.full(int(on.sum()), getattr(question.by, "cost", 0.0)),
     )
     return Changes.join([made, Changes(review)])
+
+
+def picks(dataset: Dataset, question: Question, answers: Answers) -> Changes:
+    """Return what was said of each record that was put forward; the records themselves stay as they are."""
+    del dataset
+    verdicts = answers.verdicts or ["cannot_tell" if label is None else "answer" for label in answers.labels]
+    texts: list[str] = []
+    for label, verdict, name in zip(answers.labels, verdicts, answers.annotators, strict=True):
+        if verdict == "answer" and label not in ("yes", "no"):
+            raise DataError(f"{name} answered {label!r} where records are picked; the answer is 'yes' or 'no'")
+        texts.append(json.dumps({"do": question.wanted, "say": label if verdict == "answer" else verdict}))
+    return Changes(
+        events(
+            Op.ANSWER,
+            answers.records,
+            field=Field.REVIEW,
+            txt=texts,
+            actor=list(answers.annotators),
+            reason=question.reason,
+            cost=answers.costs,
+        )
+    )
 
 
 def edited(dataset: Dataset, question: Question, drained: Drained) -> Changes:

@@ -20,6 +20,7 @@ from tilth.labeling.panel import Panel
 from tilth.metrics import accuracy, rmse
 from tilth.outputs import Outputs
 from tilth.protocols import Model
+from tilth.qualify import Verdict, qualify
 from tilth.rules import Rule, named
 from tilth.state import Round, State
 from tilth.tuning import Tune
@@ -122,10 +123,28 @@ class Workflow:
         """Return the same workflow on another dataset, or another branch of this one."""
         return replace(self, dataset=dataset)
 
+    def qualifies(self) -> Verdict:
+        """Return whether it is data-centric: it iterates changes of the data, and the model's state triggers them.
+
+        Nothing is run: the verdict follows from the structure and from what each part `needs`. `when`, `select` and the
+        trigger count, and what an action itself decides by; `until` ends, a gate judges, a panel checks answers.
+        Embeddings that nothing was learned for, and a probe that is not the model, are not the model's state. Prendki
+        2023, Workflows for Data-Centric AI.
+        """
+        return qualify(
+            self.rules,
+            until=self.until,
+            model=self.model,
+            probe=self.probe,
+            trigger=self.trigger,
+            every=self.every,
+            tune=self.tune,
+        )
+
     @property
     def asks_people(self) -> bool:
         """Whether some rule may have to wait for people."""
-        return any(rule.do.waits for rule in self.rules.values())
+        return any(rule.waits for rule in self.rules.values())
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON: enough to go on with it in another process."""

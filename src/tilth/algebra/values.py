@@ -37,6 +37,8 @@ class Value:
     """A frozen value of the algebra: it has children, `needs`, a JSON form, and the text it was written as."""
 
     tag: ClassVar[str]
+    checks: ClassVar[bool] = False
+    """Whether it checks what was said or made, rather than decide what is to be done."""
 
     def __init_subclass__(cls, tag: str = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -157,6 +157,28 @@ def draw(
 
 
 @app.command()
+def check(
+    file: FilePath,
+    name: WorkflowName = None,
+    scramble: Annotated[
+        bool,
+        typer.Option(
+            "--scramble", help="Confirm it on the data: does it choose otherwise when the outputs are mixed up?"
+        ),
+    ] = False,
+    expect: Annotated[
+        str | None, typer.Option(metavar="VERDICT", help='Exit with 1 for any other verdict, such as "data-centric".')
+    ] = None,
+    json: Json = False,
+    _traceback: Traceback = False,
+) -> None:
+    """Tell whether a workflow is data-centric, by what it reads; nothing is run, nothing is changed."""
+    from tilth.cli.checking import check as look
+
+    look(file, name=name, scramble=scramble, expect=expect, json=json)
+
+
+@app.command()
 def status(
     project: ProjectPath = Path(), engine: Engine = None, json: Json = False, _traceback: Traceback = False
 ) -> None:

@@ -17,12 +17,13 @@ from tilth.dataset.schema import SPLITS
 from tilth.errors import RunFailed, TilthError
 from tilth.labeling.panel import Panel
 from tilth.outputs import KINDS, Outputs
+from tilth.picking import candidates
 from tilth.questions import Question
 from tilth.state import Round, State
 from tilth.training import model_ref, train
 from tilth.workflow import Workflow
 
-__all__ = ["explain"]
+__all__ = ["explain", "finished_rounds", "look", "trained"]
 
 SHOWN = 5
 
@@ -43,8 +44,8 @@ def look(workflow: Workflow) -> dict[str, Any]:
     """Return what each rule would change on the newest version, in the round that comes next."""
     dataset = workflow.dataset.at(workflow.dataset.version)
     opening = workflow.opening(dataset.version)
-    ref, trained = ("", False) if opening else _trained(workflow, dataset)
-    state = workflow.state(dataset.version, ref, _rounds(workflow))
+    ref, new = ("", False) if opening else trained(workflow, dataset)
+    state = workflow.state(dataset.version, ref, finished_rounds(workflow))
     names = opening or tuple(workflow.rules)
     until = {"condition": repr(workflow.until), "now": repr(workflow.until), "holds": False}
     if not opening:
@@ -55,7 +56,7 @@ def look(workflow: Workflow) -> dict[str, Any]:
         "version": dataset.version,
         "round": state.round,
         "model": ref,
-        "trained": trained,
+        "trained": new,
         "metrics": {
             repr(q): float(np.asarray(q.value(state))) for q in sorted(shown, key=repr) if not (opening and q.needs)
         },
@@ -66,7 +67,7 @@ def look(workflow: Workflow) -> dict[str, Any]:
     }
 
 
-def _trained(workflow: Workflow, dataset: Any) -> tuple[str, bool]:
+def trained(workflow: Workflow, dataset: Any) -> tuple[str, bool]:
     """Return the model of this version, trained now where its outputs are not there yet."""
     ref = model_ref(dataset, workflow.model, workflow.judge, seed=workflow.seed)
     wanted = workflow.needs & set(KINDS)
@@ -78,7 +79,7 @@ def _trained(workflow: Workflow, dataset: Any) -> tuple[str, bool]:
     return ref, True
 
 
-def _rounds(workflow: Workflow) -> tuple[Round, ...]:
+def finished_rounds(workflow: Workflow) -> tuple[Round, ...]:
     """Return the finished rounds of the run that would go on; none where a new one would begin."""
     run = newest_run(workflow.dataset)
     if run is None or run.state == "done":
@@ -102,11 +103,15 @@ def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
             out["when"] = {"condition": repr(rule.when), "now": _filled(rule.when, state), "holds": holds}
             if not holds:
                 return out | {"chosen": 0, "changes": 0, "first": []}
-        chosen = rule.select.choose(state)
-        found = rule.do.propose(chosen, state)
+        chosen = rule.select.choose(state) if rule.picker is None else candidates(rule, state)
+        found = rule.do.propose(chosen, state) if rule.picker is None else None
     except TilthError as error:
         raise RunFailed(f"rule {name!r}: {error}") from error
-    effects = _effects(found, state)
+    if found is not None:
+        effects = _effects(found, state)
+    else:  # what happens to a record is open until somebody has picked it
+        who = rule.picker.by.name if rule.picker is not None else ""
+        effects = dict.fromkeys(chosen.ids.tolist(), f"shown to {who}, who picks")
     order = {record: i for i, record in enumerate(chosen.ids.tolist())}
     first = sorted(effects, key=lambda record: order.get(record, len(order)))[:SHOWN]
     rows: list[dict[str, Any]] = []
@@ -116,8 +121,8 @@ def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
     return out | {
         "chosen": len(chosen.ids),
         "passed_over": chosen.passed_over,
-        "changes": found.count if isinstance(found, Changes) else len(found.records),
-        "asks": isinstance(found, Question),
+        "changes": found.count if isinstance(found, Changes) else len(effects if found is None else found.records),
+        "asks": not isinstance(found, Changes),
         "reason": chosen.reason,
         "signal": chosen.signal,
         "first": rows,

@@ -167,6 +167,7 @@ class Sitting:
         takers: Mapping[str, Callable[[Task, Posted], Any]] = {
             "label": self._label,
             "approve": self._approve,
+            "pick": self._approve,
             "edit": self._edit,
             "collect": self._collect,
         }
@@ -277,7 +278,7 @@ class Sitting:
 
 
 def _details(kind: str, detail: Mapping[str, Any]) -> Iterator[str]:
-    if kind == "approve":
+    if kind in ("approve", "pick"):
         yield clean(f"  {detail.get('do')}" + (f", made of {detail['from']}" if "from" in detail else ""))
     for name, value in detail.items():
         match name, value:

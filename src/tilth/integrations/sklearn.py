@@ -29,7 +29,7 @@ from tilth.integrations.estimator_spec import (
 )
 from tilth.integrations.inputs import inputs, taught
 from tilth.integrations.scores import name_of, scores
-from tilth.integrations.steps import is_mlp, last_hidden, upto
+from tilth.integrations.steps import blind, is_mlp, last_hidden, upto
 from tilth.protocols import Floats, Task
 
 __all__ = ["SklearnFitted", "SklearnModel", "seeded"]
@@ -115,9 +115,14 @@ class SklearnModel:
 
     @property
     def gives(self) -> frozenset[str]:
-        """Of "embeddings", "draws" and "epochs" those that it has: `embed` is set, it has members, learns in epochs."""
+        """Of "embeddings", "draws" and "epochs" those that it has: `embed` is set, it has members, learns in epochs.
+
+        "frozen" where no step up to `embed` learns from labels: wrap an encoder of your own in scikit-learn's
+        `FrozenEstimator`, or let its tags say that it requires no fit.
+        """
         told = {
             "embeddings": self.embed is not None,
+            "frozen": self.embed is not None and blind(upto(self.estimator, self.embed)),
             "draws": has_members(self.estimator),
             "epochs": self.epochs is not None or has_stages(self.estimator),
         }

@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
+from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils import get_tags
 
 from tilth.errors import UsageError, did_you_mean
 
-__all__ = ["before_last", "head", "is_mlp", "last", "last_hidden", "upto"]
+__all__ = ["before_last", "blind", "head", "is_mlp", "last", "last_hidden", "upto"]
 
 _ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
     "identity": lambda z: z,
@@ -55,6 +58,41 @@ def is_mlp(step: Any) -> bool:
     True
     """
     return isinstance(step, MLPClassifier | MLPRegressor)
+
+
+_BLIND = (
+    "cluster",
+    "decomposition",
+    "feature_extraction",
+    "impute",
+    "kernel_approximation",
+    "preprocessing",
+    "random_projection",
+)
+"""scikit-learn's modules of steps that learn from features alone, as long as their tags require no labels: the tags of
+others (`SelectKBest`, `PLSRegression`) require none either, and these learn from them all the same."""
+
+
+def blind(step: Any) -> bool:
+    """Return whether a step learns nothing from labels: it is frozen, needs no fit, or is of a kind that sees none.
+
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> blind(StandardScaler()), blind(MLPClassifier()), blind(FrozenEstimator(MLPClassifier()))
+    (True, False, True)
+    """
+    match step:
+        case None | "passthrough" | "drop" | FrozenEstimator():
+            return True
+        case Pipeline():
+            return all(blind(inner) for _, inner in step.steps)
+        case FeatureUnion():
+            return all(blind(inner) for _, inner in step.transformer_list)
+        case ColumnTransformer():
+            return all(blind(inner) for _, inner, _ in step.transformers) and blind(step.remainder)
+        case _:
+            tags = get_tags(step)
+            known = any(type(step).__module__.startswith(f"sklearn.{name}.") for name in _BLIND)
+            return not tags.requires_fit or (known and not tags.target_tags.required)
 
 
 def upto(estimator: Any, name: str) -> Pipeline:

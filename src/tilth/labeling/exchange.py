@@ -73,6 +73,8 @@ def reader() -> Records:
                 opened[at] = Dataset.open(posted.dataset, branch=posted.branch).at(posted.version)
             dataset = opened[at]
             names = [c.name for c in dataset.schema.columns if not c.hidden and c.kind in _SHOWN]
+            if not names:  # pictures or vectors alone: nothing that a file of text could show
+                return rows
             table = dataset.features(np.array([ids[i] for i in there], np.int64), names)
             for i, row in zip(there, table.to_pylist(), strict=True):
                 rows[i] = row
@@ -276,7 +278,7 @@ def _given(
 
 def _value(posted: Posted, written: str) -> Any:
     """Return what a CSV cell says, by what the question asks for."""
-    if posted.kind == "approve" or (posted.kind == "label" and posted.form.get("label") == "class"):
+    if posted.kind in ("approve", "pick") or (posted.kind == "label" and posted.form.get("label") == "class"):
         return written
     if posted.kind == "label" and posted.form.get("label") == "number":
         return _number("label", written)

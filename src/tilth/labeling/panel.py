@@ -1,7 +1,7 @@
 """`Panel`: answers are validated before they are used; a sub-workflow of questions, with its own budget and pause."""
 
 from dataclasses import dataclass
-from typing import Any, cast, get_args
+from typing import Any, ClassVar, cast, get_args
 
 from tilth.algebra import Condition, Value, show
 from tilth.errors import UsageError
@@ -81,6 +81,7 @@ class Panel(Value, tag="panel"):
     enough: float = 1.0
     patience: str | None = None
     name: str = "panel"
+    checks: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         members = self.members

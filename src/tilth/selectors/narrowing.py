@@ -6,7 +6,9 @@ from typing import Any, Self
 
 from tilth.algebra import Condition, Quantity
 from tilth.errors import UsageError
+from tilth.protocols import Annotator
 from tilth.selectors.checks import per_record, quotas, ranking, values
+from tilth.selectors.picking import picker
 from tilth.selectors.steps import First, Per, Quota, Sample, Step, Top, Where
 from tilth.signals.making import count
 
@@ -123,3 +125,23 @@ class Narrowing(ABC):
         yet know the class: what it does not predict is never chosen.
         """
         return self.then(Quota(field, quotas(field, counts)))
+
+    def picked_by(self, by: Annotator, *, enough: float = 1.0, patience: str | None = None) -> Self:
+        """Let somebody pick: each record is shown to them, and those to which they say yes are kept.
+
+        >>> from tilth.labeling import Team
+        >>> from tilth.selectors import unlabeled
+        >>> from tilth.signals import margin
+        >>> unlabeled.top(100, by=margin()).picked_by(Team("lead"), patience="3d")
+        unlabeled.top(100, by=margin()).picked_by(Team("lead"), patience="3d")
+
+        The last step of a rule's selector: the rule does what it does with those that were picked, and with no others.
+        `by`: a `Team`, whose answers come through the inbox (`tilth label`), or an annotator that answers "yes" or "no"
+        at once. `enough` and `patience` as for `annotate`: who was not asked about in time was not picked. Nobody is
+        shown a record twice for the same selector and action: a yes stands, and what got none is left out before the
+        other steps. UsageError for who is no annotator, and for steps that follow.
+
+        Use it where somebody knows what no signal tells. Do not use it to look over changes before they are made: that
+        is `approve=`, which shows them.
+        """
+        return self.then(picker(by, enough, patience))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tilth.algebra import Condition, Value
 from tilth.dataset.schema import SPLITS
@@ -13,6 +14,7 @@ from tilth.selectors.batching import Batching
 from tilth.selectors.checks import number
 from tilth.selectors.narrowing import Narrowing
 from tilth.selectors.picked import Chosen, Picked, nothing
+from tilth.selectors.picking import PickedBy, Without
 from tilth.selectors.steps import Step
 from tilth.signals.making import count
 from tilth.state import State
@@ -74,6 +76,16 @@ class Selector(Value, Narrowing, Batching, tag="selector"):
     base: "str | Combined | Mixed"
     steps: tuple[Step, ...] = ()
 
+    @property
+    def picker(self) -> PickedBy | None:
+        """Who picks from what it chooses, as its last step."""
+        last = self.steps[-1] if self.steps else None
+        return last if isinstance(last, PickedBy) else None
+
+    def without(self, ids: npt.NDArray[np.int64]) -> "Selector":
+        """Return this selector, choosing from all but some records."""
+        return replace(self, steps=(Without(tuple(ids.tolist())), *self.steps)) if len(ids) else self
+
     def choose(self, state: State) -> Chosen:
         """Return the records that it chooses on a state."""
         return self.pick(state).chosen(state)
@@ -87,15 +99,17 @@ class Selector(Value, Narrowing, Batching, tag="selector"):
 
     def then(self, step: Step) -> "Selector":
         """Return this selector with one more step."""
+        _goes_on(self, repr(step))
         return replace(self, steps=(*self.steps, step))
 
     def __and__(self, other: Any) -> "Selector":
-        return Selector(Combined("&", self, _selector(other)))
+        return Selector(Combined("&", _goes_on(self, "&"), _selector(other)))
 
     def __or__(self, other: Any) -> "Selector":
-        return Selector(Combined("|", self, _selector(other)))
+        return Selector(Combined("|", _goes_on(self, "|"), _selector(other)))
 
     def __rmul__(self, share: Any) -> "Mixture":
+        _goes_on(self, "*")
         return Mixture(((number(f"the share of {self!r}", share), self),))
 
     __mul__ = __rmul__
@@ -103,7 +117,7 @@ class Selector(Value, Narrowing, Batching, tag="selector"):
     def __invert__(self) -> "Selector":
         if self.base in ("removed", "quarantined"):
             raise UsageError(f"~{self!r}: {self.base} records have no complement; all that are there are `records`")
-        return Selector(Combined("~", self))
+        return Selector(Combined("~", _goes_on(self, "~")))
 
     def __repr__(self) -> str:
         base = (
@@ -204,13 +218,23 @@ def _start(base: str, state: State) -> Picked:
     return Picked.all_of(mask, base)
 
 
+def _goes_on(selector: Selector, what: str) -> Selector:
+    """Return a selector that something may follow; after people have picked, nothing is left to choose."""
+    if selector.picker is not None:
+        raise UsageError(
+            f"{selector!r} ends with picked_by, behind which nothing can stand; write {what} before it, or a rule of "
+            "its own"
+        )
+    return selector
+
+
 def _bracketed(selector: Selector) -> str:
     return f"({selector!r})" if isinstance(selector.base, Combined) and not selector.steps else repr(selector)
 
 
 def _selector(other: Any) -> Selector:
     if isinstance(other, Selector):
-        return other
+        return _goes_on(other, "& and |")
     if isinstance(other, Mixture):
         raise NotData(
             f"{other!r} has a share and the selector beside it has none: give both one (0.5 * a | 0.5 * b), or take "

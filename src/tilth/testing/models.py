@@ -104,9 +104,10 @@ class _Exam:
     def description(self) -> None:
         gives, spec = self.model.gives, self.model.spec
         _hold(
-            isinstance(gives, frozenset) and gives <= {"embeddings", *_SEVERAL},
-            f"gives is a frozenset within {sorted({'embeddings', *_SEVERAL})}, got {gives!r}",
+            isinstance(gives, frozenset) and gives <= {"embeddings", "frozen", *_SEVERAL},
+            f"gives is a frozenset within {sorted({'embeddings', 'frozen', *_SEVERAL})}, got {gives!r}",
         )
+        _hold("frozen" not in gives or "embeddings" in gives, 'gives names "frozen" where there are "embeddings"')
         try:
             written = json.dumps(dict(spec), allow_nan=False)
         except (TypeError, ValueError) as error:

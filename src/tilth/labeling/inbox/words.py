@@ -26,7 +26,7 @@ __all__ = [
     "check_text",
 ]
 
-Kind = Literal["label", "approve", "collect", "edit"]
+Kind = Literal["label", "approve", "collect", "edit", "pick"]
 Verdict = Literal["answer", "skip", "cannot_tell", "bad"]
 
 
@@ -266,7 +266,7 @@ def check(kind: str, form: Mapping[str, Any], value: Any) -> str:
         case "label", "number":
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
                 raise UsageError(f"{value!r}: an answer is a finite number")
-        case "approve", _:
+        case (("approve" | "pick"), _):
             if value not in ("yes", "no"):
                 raise UsageError(f"{value!r}: an answer is 'yes' or 'no'")
         case (("collect" | "edit"), _):
