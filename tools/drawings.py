@@ -1,14 +1,16 @@
-"""Draw the README's workflow for the README: docs/loop.svg.
+"""Draw the workflows of the README and of the how-to pages.
 
-`python -m tools.drawings` writes the picture; `--check` only says whether it differs from the code, and exits 1. The
-workflow is read out of the README, so that text and picture cannot tell different things.
+`python -m tools.drawings` writes the pictures; `--check` only says which differ from the code, and exits 1. Workflows
+are read out of the pages, so that text and picture cannot tell different things.
 """
 
 import contextlib
+import doctest
 import re
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -17,7 +19,6 @@ from tilth import Dataset
 from tilth.cli.loading import workflow_in
 
 ROOT = Path(__file__).parent.parent
-PICTURE = ROOT / "docs" / "loop.svg"
 
 
 def block(page: str) -> str:
@@ -42,17 +43,40 @@ def picture(page: str) -> str:
         return workflow.draw().svg
 
 
+def shown(page: str) -> str:
+    """Return the drawing of the first workflow that the examples of a page call `flow`; nothing after it is run."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for example in doctest.DocTestParser().get_examples(page):
+        exec(example.source, names)  # noqa: S102  the project's own pages, as its tests run them
+        if "flow" in names:
+            return names["flow"].draw().svg
+    raise ValueError("no example of the page makes a workflow called flow")
+
+
+def pictures() -> dict[Path, str]:
+    """Return every picture by its file: the README's, and the one that each how-to page asks for."""
+    found = {ROOT / "docs" / "loop.svg": picture((ROOT / "README.md").read_text(encoding="utf-8"))}
+    for path in sorted((ROOT / "docs" / "how-to").glob("*.md")):
+        page = path.read_text(encoding="utf-8")
+        named = re.search(r"^!\[[^\]]*\]\((drawings/[a-z-]+\.svg)\)$", page, re.MULTILINE)
+        if named is not None:
+            found[path.parent / named.group(1)] = shown(page)
+    return found
+
+
 def main(*, check: bool) -> int:
-    """Write the picture, or only compare it; return the exit status."""
-    made = picture((ROOT / "README.md").read_text(encoding="utf-8"))
-    same = PICTURE.is_file() and PICTURE.read_text(encoding="utf-8") == made
-    if check:
-        if not same:
-            print("docs/loop.svg differs from the workflow in README.md or how it is drawn; run: make docs")
-        return 0 if same else 1
-    PICTURE.write_text(made, encoding="utf-8")
-    print(f"docs/loop.svg: {'as it was' if same else 'new or changed'}")
-    return 0
+    """Write the pictures, or only compare them; return the exit status."""
+    made = pictures()
+    old = [path for path, svg in made.items() if not path.is_file() or path.read_text(encoding="utf-8") != svg]
+    for path in old:
+        if check:
+            print(f"{path.relative_to(ROOT)} differs from its page or how it is drawn; run: make docs")
+            continue
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(made[path], encoding="utf-8")
+    if not check:
+        print(f"drawings: {len(made)}, {len(old)} of them new or changed")
+    return 1 if check and old else 0
 
 
 if __name__ == "__main__":
