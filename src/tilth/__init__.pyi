@@ -3,6 +3,7 @@ from .actions import annotate as annotate
 from .actions import augment as augment
 from .actions import collect as collect
 from .actions import edit as edit
+from .actions import ingest as ingest
 from .actions import modify as modify
 from .actions import relabel as relabel
 from .actions import remove as remove
@@ -47,5 +48,9 @@ from .signals import label_quality as label_quality
 from .signals import least_confident as least_confident
 from .signals import margin as margin
 from .signals import novelty as novelty
+from .sources import FromIterator as FromIterator
+from .sources import GrowingCsv as GrowingCsv
+from .sources import ParquetFolder as ParquetFolder
+from .sources import SqlQuery as SqlQuery
 from .state import State as State
 from .workflow import Workflow as Workflow

@@ -34,8 +34,9 @@ class Workflow:
     `rules` run in the given order in every round; `until` is looked at after each training; `report`: metrics shown for
     every round (default accuracy, or rmse for numbers); `probe`: the model by which label quality is judged (default:
     random forest and nearest neighbours); `seed`: every draw follows from it. A finished project is
-    entered again `every` so often ("1h"), if `trigger` holds then: a condition on the data and on what the last model
-    said; nothing is trained for it. Held-out records are never chosen by a rule. UsageError names the wrong part.
+    entered again `every` so often ("1h"): its rules that `ingest` bring what is new, and if `trigger` holds then, a
+    condition on the data and on what the last model says of it, a run begins; nothing is trained for the look. Held-out
+    records are never chosen by a rule. UsageError names the wrong part.
     """
 
     dataset: Dataset

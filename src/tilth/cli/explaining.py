@@ -84,7 +84,7 @@ def _rounds(workflow: Workflow) -> tuple[Round, ...]:
 
 def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
     rule = workflow.rules[name]
-    out: dict[str, Any] = {"select": repr(rule.select), "do": repr(rule.do)}
+    out: dict[str, Any] = {"select": "" if rule.select is None else repr(rule.select), "do": repr(rule.do)}
     panels = [value for value in rule.walk() if isinstance(value, Panel)]
     if panels:
         out["panel"] = [{"panel": p.name, "stage": stage, "what": what} for p in panels for stage, what in p.stages]
@@ -97,7 +97,7 @@ def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
             out["when"] = {"condition": repr(rule.when), "now": _filled(rule.when, state), "holds": holds}
             if not holds:
                 return out | {"chosen": 0, "changes": 0, "first": []}
-        chosen = rule.select.choose(state)
+        chosen = rule.choose(state)
         found = rule.do.propose(chosen, state)
     except TilthError as error:
         raise RunFailed(f"rule {name!r}: {error}") from error
@@ -183,7 +183,8 @@ def _tell(found: Mapping[str, Any]) -> None:
             say(f"  when    {clean(when['now'])}: {'holds' if when['holds'] else 'does not hold, so nothing is done'}")
             if not when["holds"]:
                 continue
-        paragraph(f"select  {clean(rule['select'])}", indent=2)
+        if rule["select"]:
+            paragraph(f"select  {clean(rule['select'])}", indent=2)
         over = f", {rule['passed_over']:,} passed over because nothing is known of them" if rule["passed_over"] else ""
         paragraph(f"{count(rule['chosen'], 'record')}{over}: {clean(rule['reason'])}", indent=10)
         if not rule["changes"]:
