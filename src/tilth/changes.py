@@ -140,8 +140,8 @@ class Batch:
         refused = f"; {self.refused:,} refused" if self.refused else ""
         n = self.rows - self.refused
         return (
-            f"{n:,} record{'' if n == 1 else 's'} from {self.source!r} (batch {self.number + 1}, rows {self.first + 1:,} "
-            f"to {self.first + self.rows:,}{refused})"
+            f"{n:,} record{'' if n == 1 else 's'} from {self.source!r} (batch {self.number + 1}, "
+            f"rows {self.first + 1:,} to {self.first + self.rows:,}{refused})"
         )
 
 
