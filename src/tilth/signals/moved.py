@@ -46,9 +46,9 @@ def moved(state: State, column: str | None = None, *, by: str = "distance", wind
     `by="classifier"`: the probability that it is new rather than old, by a classifier that learned that from the other
     half of both (Lopez-Paz and Oquab 2017); it sees also what has become more frequent. `column`: as for `drift`.
     `window`: only the last so many; NaN for the others, for what the model learned from, and where either side has
-    fewer than 20 records. At most 2000 records of what the model was trained on are compared with. Cost: 2000 x d for each
-    record in d dimensions. Use it to label what is new about new records. Do not use it alone where broken records come
-    in: these are the farthest of all.
+    fewer than 20 records. At most 2000 records of what the model was trained on are compared with. Cost: 2000 x d for
+    each record in d dimensions. Use it to label what is new about new records. Do not use it alone where broken records
+    come in: these are the farthest of all.
     """
     return _apart(state, unlearned(state, window), reference(state, "trained"), column, by, "moved()")
 

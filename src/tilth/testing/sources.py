@@ -39,7 +39,7 @@ def check_source(source: Source, *, most: int = 50) -> None:
     first, cursor = _read(source, None, 1)
     promise(first, f"{source!r} has no rows now; the exam needs some")
     promise(
-        _read(again, None, 1) == (first, cursor),
+        _read(source, None, 1) == _read(again, None, 1) == (first, cursor),
         f"{source!r} gives something else for the same cursor when it is asked again; read must be pure in the cursor",
     )
     found: dict[int, list[Any]] = {}
