@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +239,31 @@ def test_an_error_of_a_source_at_a_look_says_the_rule_and_leaves_the_dataset(tmp
     with pytest.raises(RunFailed, match="there is no such folder"):
         run(made, inline=True)
     assert made.dataset.version == version
+
+
+def test_a_source_that_is_away_is_tried_again_at_the_next_look(tmp_path: Path) -> None:
+    plain = workflow(stream(tmp_path))
+    rules = {"away": Rule(do=ingest(FromIterator(away), label="kind")), **plain.rules}
+    made = replace(plain, rules=rules)
+    run(plain, inline=True)
+    look = tick(made)
+    assert look is not None
+    assert look["brought"]["away"] == {"n": 0, "why": "ConnectionError: the service is away"}
+    assert look["brought"]["arrive"]["n"] == 7
+
+
+def away(start: int) -> Iterator[Mapping[str, Any]]:
+    raise ConnectionError("the service is away")
+
+
+def test_two_sources_of_one_name_are_refused(tmp_path: Path) -> None:
+    plain = workflow(stream(tmp_path))
+    (tmp_path / "other" / "in").mkdir(parents=True)
+    other = Rule(do=ingest(ParquetFolder(tmp_path / "other" / "in"), label="kind"))
+    with pytest.raises(UsageError, match="are both called 'in', under which the cursor is kept"):
+        replace(plain, rules={**plain.rules, "other": other})
+    named = Rule(do=ingest(ParquetFolder(tmp_path / "other" / "in", name="other"), label="kind"))
+    assert 'name="other"' in repr(replace(plain, rules={**plain.rules, "other": named}))
 
 
 def test_a_dry_run_reads_and_writes_nothing(tmp_path: Path) -> None:

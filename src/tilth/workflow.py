@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from tilth.actions.ingest import Ingest
 from tilth.algebra import Condition, Quantity, Value, from_json, to_json
 from tilth.dataset import Dataset
 from tilth.durations import seconds
@@ -17,7 +18,7 @@ from tilth.html import table
 from tilth.labeling.panel import Panel
 from tilth.metrics import accuracy, rmse
 from tilth.outputs import Outputs
-from tilth.protocols import Model
+from tilth.protocols import Model, Source
 from tilth.rules import Rule, named
 from tilth.state import Round, State
 
@@ -70,6 +71,7 @@ class Workflow:
             raise UsageError(
                 f"Workflow(trigger={self.trigger!r}): a condition on the whole state, such as pool_size() >= 500"
             )
+        self._sources()
         kind = self.dataset.schema.label.kind
         if not self.report:
             object.__setattr__(self, "report", (rmse() if kind == "number" else accuracy(),))
@@ -81,6 +83,15 @@ class Workflow:
                         f"{where}: {part!r} is for labels of kind {', '.join(sorted(tasks))}, those of "
                         f"{self.dataset.name!r} are of kind {kind!r}"
                     )
+
+    def _sources(self) -> None:
+        seen: dict[str, Source] = {}
+        for source in (rule.do.source for rule in self.rules.values() if isinstance(rule.do, Ingest)):
+            if dict(seen.setdefault(source.name, source).spec) != dict(source.spec):
+                raise UsageError(
+                    f"{seen[source.name]!r} and {source!r} are both called {source.name!r}, under which the cursor is "
+                    "kept; give one of them another name="
+                )
 
     def parts(self) -> Iterable[tuple[str, Value]]:
         """Yield every value in it with the name of its place."""

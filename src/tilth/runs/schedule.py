@@ -37,8 +37,9 @@ def tick(workflow: Workflow, *, engine: str | None = None) -> Tick | None:
     First the rules that `ingest` bring what is new in their sources, a batch each. Then the trigger is looked at, and
     the look written down, with the version it was taken at: `version`, `model`, `holds`, `why`, `at`, `brought`. It
     trains nothing: the trigger reads the data, and what the last model says, also of new records. Where neither the
-    data nor the model changed since the last look, that look's answer stands. A run that is not over goes on without
-    one. Killed in between, the next look goes on behind the rows that were committed.
+    data nor the model changed since the last look, that look's answer stands; a source that cannot be reached is tried
+    again at the next. A run that is not over goes on without a look. Killed in between, the next look goes on behind
+    the rows that were committed.
     """
     with contextlib.closing(journal_of(workflow.dataset.path, engine)) as journal:
         runs = [r for r in journal.runs() if r["branch"] == workflow.dataset.branch_name]
@@ -83,7 +84,11 @@ def _ingested(workflow: Workflow, model: str, rounds: tuple[Round, ...]) -> dict
             continue
         with tempfile.TemporaryDirectory() as folder:
             base, place = workflow.dataset.version, Path(folder) / "batch"
-            plan = propose(workflow, name, base, model, rounds, place)
+            try:
+                plan = propose(workflow, name, base, model, rounds, place)
+            except OSError as why:  # a database that is away for an hour is no reason to stop looking
+                brought[name] = {"n": 0, "why": f"{type(why).__name__}: {why}"}
+                continue
             reach(f"read {name}")
             if plan["n"]:
                 said = {"message": plan["why"], "rule": name, "model": model}

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -22,7 +23,10 @@ _AGAIN = "Put back what was there, or give the source another name= to read it f
 
 
 class _Place:
-    """A path, and the name under which its cursor is kept: its last part, unless another is given."""
+    """A path, and the name under which its cursor is kept: its last part, unless another is given.
+
+    A relative path is taken from where the process was started; `Path(__file__).parent / "in"` is the same everywhere.
+    """
 
     def __init__(self, path: str | Path, *, name: str = "") -> None:
         self.path = Path(path).expanduser()
@@ -37,9 +41,9 @@ class _Place:
 
     @property
     def spec(self) -> Mapping[str, Any]:
-        """Where it lies, as JSON."""
+        """Where it lies, as it was written, as JSON."""
         kind = type(self)
-        return {"source": f"{kind.__module__}:{kind.__name__}", "path": str(self.path.absolute()), "name": self._name}
+        return {"source": f"{kind.__module__}:{kind.__name__}", "path": str(self.path), "name": self._name}
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Any:
@@ -47,8 +51,8 @@ class _Place:
         return cls(spec["path"], name=spec["name"])
 
     def __repr__(self) -> str:
-        named = f", name={self._name!r}" if self._name != self.path.resolve().name else ""
-        return f'{type(self).__name__}("{self.path}"{named})'
+        named = f", name={json.dumps(self._name)}" if self._name != self.path.resolve().name else ""
+        return f"{type(self).__name__}({json.dumps(str(self.path))}{named})"
 
     def __hash__(self) -> int:
         return hash(repr(self))

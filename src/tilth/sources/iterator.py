@@ -1,5 +1,6 @@
 """A source that is a function of the user's: a generator of records."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
@@ -72,7 +73,7 @@ class FromIterator:
         return table, start + len(found)
 
     def __repr__(self) -> str:
-        named = "" if self._name == self._place.split(":")[1] else f", name={self._name!r}"
+        named = "" if self._name == self._place.split(":")[1] else f", name={json.dumps(self._name)}"
         return f"FromIterator({self._place.split(':')[1]}{named})"
 
     def __hash__(self) -> int:

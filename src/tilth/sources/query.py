@@ -1,10 +1,13 @@
 """A source that is a query: rows of a database in the order of a column that only rises."""
 
+import json
+import sqlite3
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 from sqlalchemy import Engine, create_engine, text
@@ -58,7 +61,7 @@ class SqlQuery:
                 f"SqlQuery({self.where!r}): the path of an SQLite file, or postgresql://user@host/database"
             )
         else:
-            self.where = str(Path(where).expanduser().absolute())
+            self.where = str(Path(where).expanduser())
             own = Path(where).name
         self._name = name or own
         self._named = self._name != own
@@ -112,7 +115,8 @@ class SqlQuery:
             return connect(self.where, full=True)
         if not Path(self.where).is_file():
             raise DataError(f"{self!r}: there is no such file; mend the path")
-        return create_engine(f"sqlite+pysqlite:///file:{self.where}?mode=ro&uri=true", connect_args={"timeout": 30.0})
+        place = f"file:{quote(str(Path(self.where).absolute()))}?mode=ro"
+        return create_engine("sqlite+pysqlite://", creator=lambda: sqlite3.connect(place, uri=True, timeout=30.0))
 
     @staticmethod
     def _asks_amiss(why: OperationalError) -> bool:
@@ -146,10 +150,8 @@ class SqlQuery:
             raise DataError(f"{self!r}: its rows are no columns: {why}") from why
 
     def __repr__(self) -> str:
-        shown = self.query if len(self.query) <= 60 else f"{self.query[:57]}..."
-        named = f", name={self._name!r}" if self._named else ""
-        place = self.where if is_postgres(self.where) else Path(self.where).name
-        return f'SqlQuery("{place}", {shown!r}, by="{self.by}"{named})'
+        query, by, name = (json.dumps(text, ensure_ascii=False) for text in (self.query, self.by, self._name))
+        return f"SqlQuery({json.dumps(self.where)}, {query}, by={by}{f', name={name}' if self._named else ''})"
 
     def __hash__(self) -> int:
         return hash(repr(self))
