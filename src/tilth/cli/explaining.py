@@ -113,6 +113,7 @@ def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
         "passed_over": chosen.passed_over,
         "changes": found.count if isinstance(found, Changes) else len(found.records),
         "asks": isinstance(found, Question),
+        "brings": isinstance(found, Changes) and found.batch is not None,
         "reason": chosen.reason,
         "signal": chosen.signal,
         "first": rows,
@@ -190,7 +191,7 @@ def _tell(found: Mapping[str, Any]) -> None:
         if not rule["changes"]:
             say(f"  do      {clean(rule['do'])}: nothing to change")
             continue
-        would = "would be asked about" if rule["asks"] else "would change"
+        would = "would be asked about" if rule["asks"] else "would come in" if rule["brings"] else "would change"
         say(f"  do      {clean(rule['do'])}: {count(rule['changes'], 'record')} {would}")
         for stage in rule.get("panel", ()):
             paragraph(f"{clean(stage['stage'])}: {clean(stage['what'])}", indent=10)

@@ -84,19 +84,20 @@ def drift(
       (Westfall and Young 1993). `"mmd"` (default for vectors and embeddings): maximum mean discrepancy (Gretton et al.
       2012). `"classifier"`: classifier two-sample test (Lopez-Paz and Oquab 2017). The last two see how columns hang
       together. `"martingale"`: see below.
-    - `reference`: `"trained"`, what the model was trained on, or `"valid"`, the labelled records of valid that were
-      there then: the better one for embeddings that a model has learned, which look otherwise for what it learned from.
+    - `reference`: `"trained"`, what the model was trained on, or `"valid"`, the records of valid that were there then:
+      the better one where the labels were asked for by a rule (what it chose is unlike the rest), and for embeddings
+      that a model has learned, which look otherwise for what it learned from.
     - `window`: the last so many training records that the model did not learn from; without it all training records
       that came since it was trained. At most 2000 of each window are looked at, drawn by their keys.
     - `permutations`: the smallest p-value is 1 / (permutations + 1), so 999 can hold against 0.001 and no less.
 
-    A stream is looked at many times, and each look may err: within 50 looks at fresh records `drift() < 0.01` held in 37
-    % of streams where nothing had changed, the martingale in 1 % (150 streams, measured). `drift(test="martingale") < 0.01` holds for all looks since the model was
-    trained together: where nothing changes, at most 1 of 100 models ever sees it hold, however often it is looked at.
-    It ranks each new record, as it comes, by how far from the reference it lies among all before it, and bets against
-    the ranks being even: a simple jumper on inductive conformal p-values; what is returned is 1 over the most it ever
-    won, by Ville's inequality an anytime-valid p-value (Vovk, Petej, Nouretdinov, Ahlberg, Carlsson and Gammerman 2021,
-    Retrain or Not Retrain).
+    A stream is looked at many times, and each look may err: within 50 looks at fresh records `drift() < 0.01` held in
+    37 % of streams where nothing had changed, the martingale in 1 % (150 streams, measured):
+    `drift(test="martingale") < 0.01` holds for all looks since the model was trained together: where nothing changes,
+    at most 1 of 100 models ever sees it hold, however often it is looked at. It ranks each new record, as it comes, by
+    how far from the reference it lies among all before it, and bets against the ranks being even: a simple jumper on
+    inductive conformal p-values; what is returned is 1 over the most it ever won, by Ville's inequality an
+    anytime-valid p-value (Vovk, Petej, Nouretdinov, Ahlberg, Carlsson and Gammerman 2021, Retrain or Not Retrain).
     """
     what = "drift()"
     kind = test or _usual(state, column)

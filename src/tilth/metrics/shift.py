@@ -37,7 +37,7 @@ def label_shift(state: State, *, by: str = "predictions", window: int | None = N
     label_shift(by="labels", window=500) < 0.01
 
     A p-value by permutation, as for `drift`: chi-square of the classes. `by="predictions"`: of the predicted class,
-    against that of the labelled records of valid, which the model did not learn from either; where only the shares of
+    against that of the records of valid, which the model did not learn from either; where only the shares of
     the classes change, it sees it without any label (Lipton, Wang and Smola 2018, Detecting and Correcting for Label
     Shift with Black Box Predictors, section 4). `by="labels"`: of the labels that new records came with or got, against
     what the model was trained on; needs nothing of the model. `window`, `permutations`: as for `drift`. NaN where
@@ -65,7 +65,7 @@ def confidence_shift(state: State, *, window: int | None = None, permutations: i
     confidence_shift() < 0.01
 
     A p-value by permutation, as for `drift`: Kolmogorov-Smirnov on the probability of the most probable class, against
-    the labelled records of valid (of what it learned from, a model is too sure to compare). NaN where either side has
+    the records of valid (of what it learned from, a model is too sure to compare). NaN where either side has
     fewer than 20 records. It sees only what the model reacts to; a change of the labels alone it cannot see.
     """
     top = state.probabilities.max(axis=0)
@@ -102,7 +102,7 @@ def class_share(state: State, cls: str, *, window: int | None = None) -> float:
         raise UsageError(f"class_share({cls!r}): no such class. {did_you_mean(cls, state.classes)}")
     said, label, k = state.predicted, state.view.label, len(state.classes)
     before, ids = reference(state, "valid"), current(state, window)
-    before, ids = before[said[before] >= 0], ids[said[ids] >= 0]
+    before, ids = before[(said[before] >= 0) & (label[before] >= 0)], ids[said[ids] >= 0]
     if min(len(before), len(ids)) < SMALLEST:
         return float("nan")
     joint = np.zeros((k, k))

@@ -58,12 +58,12 @@ class Window:
 
 
 def reference(state: State, which: str) -> Ids:
-    """Return the records that are the measure: what the model was trained on, or the labelled ones of valid."""
+    """Return the records that are the measure: what the model was trained on, or those of valid, labelled or not."""
     original = state.dataset.parent < 0
     if which == "trained":
         return np.flatnonzero(state.learned & original)
     there = state.lesson > 0  # those of valid that came in since then are no measure for what came in since then
-    return np.flatnonzero(state.view.among("valid") & state.view.labeled & original & there)
+    return np.flatnonzero(state.view.among("valid") & original & there)
 
 
 def current(state: State, window: int | None) -> Ids:
