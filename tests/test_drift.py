@@ -256,6 +256,34 @@ def test_the_martingale_stays_calibrated_however_often_it_is_looked_at() -> None
     assert ever <= most(400, 0.05)
 
 
+@pytest.fixture(scope="module")
+def nulls(tmp_path_factory: pytest.TempPathFactory) -> list[State]:
+    """States in which nothing changed, with columns that hardly ever say anything, and then a lot."""
+    out: list[State] = []
+    for seed in range(80):
+        chance = np.random.default_rng([9, seed])
+        rows = chance.normal(size=(130, 5))
+        rows[:, 1] = np.where(chance.random(130) < 0.015, 1000.0, 0.0)
+        state = make_state(
+            tmp_path_factory.mktemp("null"),
+            ["a", "b"] * 65,
+            columns=columns(rows, (chance.random(130) < 0.02).astype(np.int64)),
+            seed=seed,
+            probabilities=np.full((130, 2), 0.5, np.float32),
+        )
+        out.append(with_lesson(state, 80, 80))
+    return out
+
+
+@pytest.mark.parametrize(
+    "metric", [drift(permutations=99), *(drift(test=t) for t in ("mmd", "classifier", "martingale"))]
+)
+def test_metrics_are_calibrated_where_a_column_is_nearly_constant(metric: Any, nulls: list[State]) -> None:
+    p = np.array([metric.value(state) for state in nulls])
+    for level in (0.05, 0.1, 0.3):
+        assert (p <= level).sum() <= most(len(nulls), level, sure=1e-3)
+
+
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60))
 def test_ranks_are_shares_of_what_came_before(scores: list[int]) -> None:
     found = ranks(np.array(scores, float), np.full(len(scores), 0.5))

@@ -114,7 +114,8 @@ def drift(
             raise UsageError(f'drift({column!r}, test="columns"): vectors are compared as rows: "mmd" or "classifier"')
         return column_test(values(state, ids, names, what), n, times=permutations, seed=state.seed)[0]
     first = np.arange(len(ids)) < n
-    rows = wide(state, ids, column, what, measure=first)
+    # scaled over both: a scale that knew which is which would make the permutations unlike the truth
+    rows = wide(state, ids, column, what, measure=np.ones(len(ids), bool))
     told = np.isfinite(rows).all(axis=1)
     x, y = rows[first & told], rows[~first & told]
     if Window(np.arange(len(x)), np.arange(len(y))).small:

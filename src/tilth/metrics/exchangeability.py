@@ -28,11 +28,12 @@ def anytime(state: State, column: str | None, which: str, what: str) -> float:
         return float("nan")
     ids = np.concatenate([windows.reference, windows.current])
     first = np.arange(len(ids)) < len(windows.reference)
-    rows = wide(state, ids, column, what, measure=first)
-    told = np.isfinite(rows).all(axis=1)
-    ids, rows, first = ids[told], rows[told], first[told]
     hashes = state.dataset.key_hash[ids]
     proper = first & (uniform(hashes, "martingale", state.seed) < 0.5)
+    # scaled by the half that is never ranked: the other half must look to it as new records do
+    rows = wide(state, ids, column, what, measure=proper)
+    told = np.isfinite(rows).all(axis=1)
+    rows, first, proper, hashes = rows[told], first[told], proper[told], hashes[told]
     if proper.sum() < SMALLEST or (~first).sum() == 0:
         return float("nan")
     far = distances(rows[~proper], rows[proper])

@@ -41,8 +41,8 @@ def moved(state: State, column: str | None = None, *, by: str = "distance", wind
     moved("embeddings", by="classifier")
 
     float64[n] in [0, 1]. `by="distance"`: the share of what the model was trained on that is nearer to its own 10
-    nearest than this record is to its 10 nearest of them, so that, where nothing changes, 1 of 100 new records is above
-    0.99 (conformal anomaly detection: Laxhammar and Falkman 2010; distances as in Angiulli and Pizzuti 2002).
+    nearest than this record is to its 10 nearest of them, so that, where nothing changes, about 1 of 100 new records is
+    above 0.99 (conformal anomaly detection: Laxhammar and Falkman 2010; distances as in Angiulli and Pizzuti 2002).
     `by="classifier"`: the probability that it is new rather than old, by a classifier that learned that from the other
     half of both (Lopez-Paz and Oquab 2017); it sees also what has become more frequent. `column`: as for `drift`.
     `window`: only the last so many; NaN for the others, for what the model learned from, and where either side has
