@@ -10,8 +10,8 @@ the same without shuffling: neighbours in time are alike, which no permutation t
 
 Adaptation: chunk by chunk in the order of time; each chunk is predicted first (that is the accuracy), then so many of
 its labels are bought. Static buys none. Wholesale replaces the training window: a random sample of the chunk's labels
-comes in, the oldest go out. Repair buys the labels of those that moved most and takes out the most outdated. Grow
-buys at random and forgets nothing. Every arm but static spends the same.
+comes in, the oldest go out. Repair buys the labels of those that moved most and takes out the most outdated (both by
+distance, or by classifier); "moved in, oldest out" is half of each. Grow buys at random and forgets nothing. Every arm but static spends the same.
 """
 
 import argparse
@@ -273,7 +273,7 @@ def repair(by: str, window: int) -> tuple[Selector, Selector]:
     return unlabeled.top(window, by=moved(by=by, window=window)), labeled.top(window, by=outdated(by=by, window=window))
 
 
-ARMS = ("static", "grow", "wholesale", "repair, distance", "repair, classifier")
+ARMS = ("static", "grow", "wholesale", "repair, distance", "repair, classifier", "moved in, oldest out")
 
 
 def adapt(stream: Stream, arm: str, seed: int, folder: Path) -> tuple[list[float], int]:
@@ -292,14 +292,16 @@ def adapt(stream: Stream, arm: str, seed: int, folder: Path) -> tuple[list[float
         watched.arrive(part, labels=False)
         state = watched.state(scored=False)
         fresh = np.flatnonzero(state.view.pool)[-stream.chunk :]
-        if arm.startswith("repair"):
-            want, gone = repair(arm.partition(", ")[2], stream.chunk)
-            buy, drop = want.choose(state), gone.choose(state).ids[: stream.budget]
-            buy = replace(buy, ids=buy.ids[: stream.budget])
-        else:
+        want, gone = repair("distance" if arm == "repair, distance" else "classifier", stream.chunk)
+        if arm in ("grow", "wholesale"):
             some = Selector("records").sample(10**6).choose(state).ids
             buy = replace(Chosen.none(arm), ids=some[np.isin(some, fresh)][: stream.budget])
-            drop = np.flatnonzero(state.view.train & state.view.labeled)[: stream.budget if arm == "wholesale" else 0]
+        else:
+            buy = want.choose(state)
+            buy = replace(buy, ids=buy.ids[: stream.budget])
+        oldest = np.flatnonzero(state.view.train & state.view.labeled)
+        drop = gone.choose(state).ids if arm.startswith("repair") else oldest
+        drop = drop[: 0 if arm == "grow" else stream.budget]
         watched.buy(buy)
         watched.drop(np.concatenate([drop, np.setdiff1d(fresh, buy.ids)]))  # what was not bought is not kept
         spent += len(buy.ids)

@@ -316,7 +316,7 @@ def test_permutations_begin_with_the_truth_and_keep_the_sizes() -> None:
 # -----------------------------------------------------------------------------------------------------------
 
 
-SIGNALS = [moved(), moved(by="classifier"), outdated(), outdated("embeddings"), moved("v")]
+SIGNALS = [moved(), moved(by="distance"), outdated(), outdated("embeddings"), moved("v", by="distance")]
 
 
 @pytest.mark.parametrize("signal", SIGNALS, ids=repr)
@@ -325,11 +325,11 @@ def test_every_signal_sits_the_exam(signal: Any, shifted: State) -> None:
 
 
 def test_one_record_in_a_hundred_is_far_where_nothing_moved(calm: State, shifted: State) -> None:
-    score = moved().value(calm)
+    score = moved(by="distance").value(calm)
     told = ~np.isnan(score)
     assert told.sum() == 120  # those it did not learn from, of train only
     assert (score[told] > 0.9).sum() <= most(120, 0.1 + 0.05)
-    assert np.nanmedian(moved().value(shifted)) > 0.75
+    assert np.nanmedian(moved(by="distance").value(shifted)) > 0.75
     assert np.nanmedian(moved(by="classifier").value(shifted)) > 0.75
 
 

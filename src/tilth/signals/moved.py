@@ -18,7 +18,7 @@ Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 ALL = ("class", "classes", "number")
-WAYS = ("distance", "classifier")
+WAYS = ("classifier", "distance")
 MOST = 2000
 """Records of the other side that are compared with, drawn by their keys."""
 
@@ -32,30 +32,31 @@ def _judged(made: Signal) -> Signal:
 
 @refined(_judged)
 @signal(tasks=ALL)
-def moved(state: State, column: str | None = None, *, by: str = "distance", window: int | None = None) -> Floats:
+def moved(state: State, column: str | None = None, *, by: str = "classifier", window: int | None = None) -> Floats:
     """How unlike what the model was trained on a record is, of those it did not learn from: 1 = nothing is like it.
 
-    >>> moved() > 0.99
-    moved() > 0.99
-    >>> moved("embeddings", by="classifier")
-    moved("embeddings", by="classifier")
+    >>> moved() > 0.9
+    moved() > 0.9
+    >>> moved("embeddings", by="distance") > 0.99
+    moved("embeddings", by="distance") > 0.99
 
-    float64[n] in [0, 1]. `by="distance"`: the share of what the model was trained on that is nearer to its own 10
-    nearest than this record is to its 10 nearest of them, so that, where nothing changes, about 1 of 100 new records is
-    above 0.99 (conformal anomaly detection: Laxhammar and Falkman 2010; distances as in Angiulli and Pizzuti 2002).
-    `by="classifier"`: the probability that it is new rather than old, by a classifier that learned that from the other
-    half of both (Lopez-Paz and Oquab 2017); it sees also what has become more frequent. `column`: as for `drift`.
-    `window`: only the last so many; NaN for the others, for what the model learned from, and where either side has
-    fewer than 20 records. At most 2000 records of what the model was trained on are compared with. Cost: 2000 x d for
-    each record in d dimensions. Use it to label what is new about new records. Do not use it alone where broken records
-    come in: these are the farthest of all.
+    float64[n] in [0, 1]. `by="classifier"`: the probability that it is new rather than old, were there as many of
+    either, by a logistic regression on columns and their squares that learned that from the other half of both
+    (Lopez-Paz and Oquab 2017); it sees also what has become more frequent. `by="distance"`: the share of what the model
+    was trained on that is nearer to its own 10 nearest than this record is to its 10 nearest of them, so that, where
+    nothing changes, about 1 of 100 new records is above 0.99 (conformal anomaly detection: Laxhammar and Falkman 2010;
+    distances as in Angiulli and Pizzuti 2002); it takes the odd ones first, whether or not they tell of a change.
+    `column`: as for `drift`. `window`: only the last so many; NaN for the others, for what the model learned from, and
+    where either side has fewer than 20 records. At most 2000 records of what the model was trained on are compared
+    with. Cost: 2000 x d for each record in d dimensions. Use it to label what is new about new records. Do not use it
+    alone where broken records come in: these are the farthest of all.
     """
     return _apart(state, unlearned(state, window), reference(state, "trained"), column, by, "moved()")
 
 
 @refined(_judged)
 @signal(tasks=ALL)
-def outdated(state: State, column: str | None = None, *, by: str = "distance", window: int | None = None) -> Floats:
+def outdated(state: State, column: str | None = None, *, by: str = "classifier", window: int | None = None) -> Floats:
     """How unlike all that comes in now a record is that the model was trained on: 1 = nothing like it comes any more.
 
     >>> labels_to_drop = outdated(window=1000) > 0.99
