@@ -10,8 +10,8 @@ the same without shuffling: neighbours in time are alike, which no permutation t
 
 Adaptation: chunk by chunk in the order of time; each chunk is predicted first (that is the accuracy), then so many of
 its labels are bought. Static buys none. Wholesale replaces the training window: a random sample of the chunk's labels
-comes in, the oldest go out. Repair buys the labels of those that moved most and takes out the most outdated (both by
-distance, or by classifier); "moved in, oldest out" is half of each. Grow buys at random and forgets nothing. Every arm but static spends the same.
+comes in, the oldest go out. Repair buys the labels of those that moved most and takes out the most outdated, by
+distance or by classifier; "moved in, oldest out" is half of each. Grow buys at random and forgets nothing.
 """
 
 import argparse
@@ -315,10 +315,6 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     if n < 2 or values.std() == 0:
         return float(values.mean()), 0.0
     return float(values.mean()), float(student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
-
-
-# -- what is told
-# -----------------------------------------------------------------------------------------------------------
 
 
 def main() -> None:

@@ -168,8 +168,10 @@ def test_windows_that_are_too_small_tell_nothing(metric: Any, tmp_path: Path) ->
 
 def test_before_a_model_is_trained_there_is_no_reference(tmp_path: Path) -> None:
     state = make_state(tmp_path, ["a", "b"] * 40)
+    assert not (drift() < 1.0).holds(state)
+    assert np.isnan(moved().value(state)).all()
     with pytest.raises(UsageError, match="no model has been trained yet"):
-        drift().value(state)
+        confidence_shift().value(state)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,7 @@ def test_before_a_model_is_trained_there_is_no_reference(tmp_path: Path) -> None
         (lambda: drift("embeddings", test="columns"), "embeddings are compared as rows"),
         (lambda: drift(test="martingale", window=9), "it follows all records since the model was trained"),
         (lambda: label_shift(by="votes"), "no 'votes'. There is: predictions, labels"),
-        (lambda: moved(by="entropy"), "no 'entropy'. There is: distance, classifier"),
+        (lambda: moved(by="entropy"), "no 'entropy'. There is: classifier, distance"),
     ],
 )
 def test_what_cannot_mean_anything_is_refused_when_it_is_written(write: Any, match: str) -> None:

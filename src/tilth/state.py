@@ -111,11 +111,11 @@ class State:
     def lesson(self) -> npt.NDArray[np.int8]:
         """int8 [n]: what part each record had in the model's training: 2 it learned from it, 1 it was there, 0 neither.
 
-        The reference that drift is measured from; it is no output of the model.
+        The reference that drift is measured from; it is no output of the model. Without a model all are 0.
         """
-        if self.outputs is None:
-            raise UsageError("no model has been trained yet, so nothing is known of what it learned from; train first")
         full = np.zeros(len(self.dataset.view), np.int8)
+        if self.outputs is None:
+            return full if self.only is None else full[self.only]
         ids = np.asarray(self.outputs.ids)
         keep = ids < len(full)
         full[ids[keep]] = self.outputs.lesson[keep]
