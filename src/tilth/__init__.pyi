@@ -3,6 +3,7 @@ from .actions import annotate as annotate
 from .actions import augment as augment
 from .actions import collect as collect
 from .actions import edit as edit
+from .actions import ingest as ingest
 from .actions import modify as modify
 from .actions import relabel as relabel
 from .actions import remove as remove
@@ -18,8 +19,12 @@ from .labeling import disagrees_with_model as disagrees_with_model
 from .metrics import accuracy as accuracy
 from .metrics import agreement as agreement
 from .metrics import annotator_quality as annotator_quality
+from .metrics import class_share as class_share
+from .metrics import confidence_shift as confidence_shift
+from .metrics import drift as drift
 from .metrics import f1 as f1
 from .metrics import gain as gain
+from .metrics import label_shift as label_shift
 from .metrics import labels_spent as labels_spent
 from .metrics import log_loss as log_loss
 from .metrics import mae as mae
@@ -47,7 +52,13 @@ from .signals import entropy as entropy
 from .signals import label_quality as label_quality
 from .signals import least_confident as least_confident
 from .signals import margin as margin
+from .signals import moved as moved
 from .signals import novelty as novelty
+from .signals import outdated as outdated
+from .sources import FromIterator as FromIterator
+from .sources import GrowingCsv as GrowingCsv
+from .sources import ParquetFolder as ParquetFolder
+from .sources import SqlQuery as SqlQuery
 from .state import State as State
 from .tuning import Tune as Tune
 from .workflow import Workflow as Workflow

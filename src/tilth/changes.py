@@ -1,8 +1,9 @@
 """What an action proposes: `Changes`, columnar; nothing is written until they are committed."""
 
+import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from tilth.errors import Damaged, UsageError
 
-__all__ = ["EVENT", "Changes", "Field", "Op", "events"]
+__all__ = ["EVENT", "Batch", "Changes", "Field", "Op", "events"]
 
 Ids = npt.NDArray[np.int64]
 
@@ -117,6 +118,34 @@ def events(
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Which rows of a source changes bring: they become a version once, whoever has read them.
+
+    >>> print(Batch("orders", number=2, first=2000, rows=1000, cursor={"file": "b.parquet", "row": 500}, refused=3))
+    997 records from 'orders' (batch 3, rows 2,001 to 3,000; 3 refused)
+
+    `source`: its name. `number`: how many batches of it came before. `first`: how many rows were read before, `rows`:
+    how many these are, refused ones included. `cursor`: where the next batch begins. The commit keeps it in
+    `meta["batch"]`.
+    """
+
+    source: str
+    number: int
+    first: int
+    rows: int
+    cursor: Any
+    refused: int = 0
+
+    def __str__(self) -> str:
+        refused = f"; {self.refused:,} refused" if self.refused else ""
+        n = self.rows - self.refused
+        return (
+            f"{n:,} record{'' if n == 1 else 's'} from {self.source!r} (batch {self.number + 1}, "
+            f"rows {self.first + 1:,} to {self.first + self.rows:,}{refused})"
+        )
+
+
+@dataclass(frozen=True)
 class Changes:
     """What one rule wants to change: events on records, records to add, new content for records there are.
 
@@ -125,13 +154,15 @@ class Changes:
 
     `added` has a row a new record: `key`, the user's columns, `label0`, `split0` (both as in the schema), `parent`
     (record id it derives from, -1 = none) and `recipe` (how). `revised` has a row a changed record: `record_id`, the
-    user's columns, `recipe`. Both are None where nothing is added or revised. Nothing is written until
-    `Dataset.commit`.
+    user's columns, `recipe`. Both are None where nothing is added or revised. `batch`: where they bring rows of a
+    source, which; `rejected`: those of its rows that could not enter. Nothing is written until `Dataset.commit`.
     """
 
     events: pa.Table
     added: pa.Table | None = None
     revised: pa.Table | None = None
+    batch: Batch | None = None
+    rejected: pa.Table | None = None
 
     @property
     def count(self) -> int:
@@ -210,7 +241,10 @@ class Changes:
             return  # the same step, run again after a crash: the first answer stands
         part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
         part.mkdir(parents=True, exist_ok=True)
-        for name, table in (("events", self.events), ("added", self.added), ("revised", self.revised)):
+        tables = {"events": self.events, "added": self.added, "revised": self.revised, "rejected": self.rejected}
+        if self.batch is not None:
+            (part / "batch.json").write_text(json.dumps(asdict(self.batch)), encoding="utf-8")
+        for name, table in tables.items():
             if table is not None:
                 with (
                     pa.OSFile(str(part / f"{name}.arrow"), "wb") as file,
@@ -236,4 +270,6 @@ class Changes:
                 f"{folder} holds no events.arrow: the changes that a rule proposed are gone. Run the round again from "
                 "its start"
             )
-        return Changes(found, read("added"), read("revised"))
+        batch = folder / "batch.json"
+        told = Batch(**json.loads(batch.read_text(encoding="utf-8"))) if batch.exists() else None
+        return Changes(found, read("added"), read("revised"), told, read("rejected"))

@@ -77,7 +77,7 @@ def propose(
         elif rule.when is not None and not rule.when.holds(state):
             return {"n": 0, "why": f"not when {rule.when.explain(state)}"}
         else:
-            chosen = rule.select.choose(state)
+            chosen = rule.choose(state)
         found = rule.do.propose(chosen, state)
     except TilthError as error:
         error.args = (f"Rule {name!r}: {error}", *error.args[1:])
@@ -87,13 +87,15 @@ def propose(
             return {"n": 0, "why": f"nothing to ask: {chosen.reason}"}
         found.save(folder)
         return found.plan() | {"by": to_json(found.by)}
-    if found.count == 0:
+    if found.count == 0 and found.batch is None:
         return {"n": 0, "why": f"nothing to change: {chosen.reason}"}
     found.save(folder)
+    if found.batch is not None:
+        return {"n": found.batch.rows, "why": str(found.batch)}
     return {"n": found.count, "why": chosen.reason}
 
 
-def commit(workflow: Workflow, folder: Path, *, key: str, base: int, **about: Any) -> dict[str, Any]:
+def commit(workflow: Workflow, folder: Path, *, key: str | None, base: int, **about: Any) -> dict[str, Any]:
     """Make a rule's proposed changes the next version, exactly once a key."""
     done = workflow.dataset.commit(Changes.load(folder), key=key, base=base, on_conflict="skip", **about)
     return {"version": done.version, "conflicts": done.meta.get("conflicts", 0)}

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from tilth.errors import NotFound, did_you_mean
 
-__all__ = ["KINDS", "Outputs"]
+__all__ = ["KINDS", "LEARNED", "THERE", "Outputs"]
 
 KINDS: Mapping[str, str] = {
     "probabilities": "the trained model's probability of each class (for a number: its prediction), every record",
@@ -28,6 +28,9 @@ KINDS: Mapping[str, str] = {
 }
 """What a signal or metric may need of the trained model's state."""
 
+
+LEARNED, THERE = 2, 1
+"""What part a record had in a training: the model learned from it, or it was there all the same. 0: it came later."""
 
 _HELD = 16 << 20
 """Bytes of mapped files that are looked at part by part before they are given back: after each part it takes longer."""
@@ -60,7 +63,12 @@ class Outputs:
     @property
     def kinds(self) -> set[str]:
         """Which kinds there are."""
-        return {p.stem for p in self.folder.glob("*.npy")} - {"ids"}
+        return {p.stem for p in self.folder.glob("*.npy")} - {"ids", "lesson"}
+
+    @property
+    def lesson(self) -> npt.NDArray[np.int8]:
+        """int8[n]: what part each record had in the training: LEARNED, THERE, or 0 where it came later."""
+        return self._load("lesson")
 
     def get(self, kind: str) -> npt.NDArray[np.float32]:
         """Return the array of a kind; NotFound says which there are."""
@@ -116,8 +124,14 @@ class Outputs:
             array.flush()
 
     @staticmethod
-    def create(folder: Path, ids: npt.NDArray[np.int64], about: Mapping[str, Any]) -> "Outputs":
-        """Make the folder with its ids; one that is there already is returned as it is."""
+    def create(
+        folder: Path,
+        ids: npt.NDArray[np.int64],
+        about: Mapping[str, Any],
+        lesson: npt.NDArray[np.int8] | None = None,
+    ) -> "Outputs":
+        """Make the folder with its ids and their `lesson` (default: none was learned from); one that is there stays."""
+        lesson = np.full(len(ids), THERE, np.int8) if lesson is None else lesson
         if not folder.exists():
             part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
             part.mkdir(parents=True)
@@ -127,7 +141,10 @@ class Outputs:
                 part.rename(folder)
             except OSError:  # another process was first; its folder says the same
                 shutil.rmtree(part, ignore_errors=True)
-        return Outputs(folder)
+        made = Outputs(folder)
+        if not (folder / "lesson.npy").exists():
+            made.add("lesson", lesson)
+        return made
 
     @contextmanager
     def _appearing(self, kind: str) -> Generator[Path]:

@@ -52,7 +52,7 @@ async def pick(
 def candidates(rule: Rule, state: State) -> Chosen:
     """Return what is put forward: what the rule selects among all that nobody has left out when it was shown."""
     _, no = said(state.dataset, _wanted(rule))
-    return rule.select.without(no).choose(state)
+    return rule.choose(state) if rule.select is None else rule.select.without(no).choose(state)
 
 
 def picked(rule: Rule, shown: State, now: Dataset) -> Chosen:

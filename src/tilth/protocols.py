@@ -1,6 +1,7 @@
-"""All that a user may bring: models, annotators, tuners. Functions and values, never a subclass.
+"""All that a user may bring: models, annotators, sources, tuners. Functions and values, never a subclass.
 
-The exams in `tilth.testing` (`check_model`, `check_annotator`) tell whether what you brought keeps the promises below.
+The exams in `tilth.testing` (`check_model`, `check_annotator`, `check_source`) tell whether what you brought keeps the
+promises below.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["Annotator", "Answers", "Fitted", "FittedCommittee", "FittedInEpochs", "Model", "Task", "Trial", "Tuner"]
+__all__ = [
+    "Annotator",
+    "Answers",
+    "Fitted",
+    "FittedCommittee",
+    "FittedInEpochs",
+    "Model",
+    "Source",
+    "Task",
+    "Trial",
+    "Tuner",
+]
 
 Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
@@ -175,5 +187,36 @@ class Tuner(Protocol):
         """Return the next model and a note (JSON, see `Trial`) about it; None where nothing is left to try.
 
         Must be a pure function of what was tried, in order, and the seed: a run that is killed goes on by it.
+        """
+        ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where new records come from: a log that grows at its end, read on from a cursor.
+
+    It keeps nothing: the cursor is stored with the batch that was read, in the commit that brought it, so that each
+    record enters once whoever is killed in between, and a branch reads on from where it parted. What has been read once
+    stays as it was: where the source can tell that it does not (a file is shorter, its header another), `read` raises
+    `DataError` and says so.
+    """
+
+    @property
+    def name(self) -> str:
+        """How it is called in the history; the cursor is kept under it, so two sources have different names."""
+        ...
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """JSON that describes it; `{"source": "module:Class", ...}`, and `Class.from_spec(spec)` rebuilds it."""
+        ...
+
+    def read(self, cursor: Any, limit: int) -> tuple[pa.Table, Any]:
+        """Return the next rows, 1 to `limit` of them, and the cursor after them; no row: there is nothing new now.
+
+        `cursor`: JSON, as `read` returned it; None = from the beginning. Pure in it: the same cursor gives the same
+        rows, whatever has come since, and reading in other portions gives the same rows in the same order. Columns are
+        the user's own, texts where numbers are meant if need be; a row that could not be read has the reason in the
+        column `unreadable` (text, null for the others).
         """
         ...

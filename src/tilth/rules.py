@@ -9,8 +9,9 @@ from tilth.algebra import Condition, Value, show
 from tilth.errors import UsageError
 from tilth.html import table
 from tilth.metrics import accuracy
-from tilth.selectors import Selector
+from tilth.selectors import Chosen, Selector
 from tilth.selectors.picking import PickedBy
+from tilth.state import State
 
 __all__ = ["Gate", "Rule"]
 
@@ -67,16 +68,21 @@ class Rule(Value, tag="rule"):
     >>> Rule(select=records.sample(3), do=remove())
     Rule(select=records.sample(3), do=remove())
 
-    Raises UsageError where a part is of the wrong kind, and where a gate would take back what people answered.
+    `select` is left out where the action brings records by itself (`ingest`). Raises UsageError where a part is of the
+    wrong kind, and where a gate would take back what people answered.
     """
 
-    select: Selector
-    do: Action
+    select: Selector | None = None
+    do: Action = field(kw_only=True)
     when: Condition | None = None
     gate: Gate | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.select, Selector):
+        if self.select is None and isinstance(self.do, Action) and self.do.chooses:
+            raise UsageError(f"Rule(do={self.do!r}): say to which records: select=records.where(...), for example")
+        if self.select is not None and isinstance(self.do, Action) and not self.do.chooses:
+            raise UsageError(f"Rule(select={self.select!r}): {self.do!r} chooses nothing; leave out select=")
+        if self.select is not None and not isinstance(self.select, Selector):
             raise UsageError(
                 f"Rule(select={self.select!r}): a selector such as unlabeled.top(100, by=margin()), got "
                 f"{type(self.select).__name__}"
@@ -97,6 +103,10 @@ class Rule(Value, tag="rule"):
                 f"{self.do!r} asks an annotator, whose answers are never taken back; "
                 'write Gate(..., rejected="hold") to set the labels back and keep the answers'
             )
+
+    def choose(self, state: State) -> Chosen:
+        """Return the records that it is about on a state, none where its action brings them."""
+        return Chosen.none(repr(self.do)) if self.select is None else self.select.choose(state)
 
     @property
     def picker(self) -> PickedBy | None:

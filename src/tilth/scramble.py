@@ -110,9 +110,9 @@ def _decision(workflow: Workflow, part: Part, state: State) -> Decide | None:
         case "when" if rule.when is not None:
             return _of_condition(rule.when)
         case "select":
-            return lambda s: frozenset(rule.select.choose(s).ids.tolist())
+            return lambda s: frozenset(rule.choose(s).ids.tolist())
         case "do" if isinstance(_done(rule), (Relabel, Reweight)):
-            chosen = rule.select.choose(state)
+            chosen = rule.choose(state)
 
             def change(s: State) -> Decided:
                 found = _done(rule).propose(chosen, s)

@@ -12,7 +12,7 @@ from tilth.dataset import Dataset
 from tilth.dataset.schema import SPLITS
 from tilth.dataset.view import View
 from tilth.errors import UsageError
-from tilth.outputs import Outputs
+from tilth.outputs import LEARNED, Outputs
 
 __all__ = ["Round", "State"]
 
@@ -108,6 +108,25 @@ class State:
     def probabilities(self) -> npt.NDArray[np.float32]:
         """float32 [k, n]: `output("probabilities")`."""
         return self.output("probabilities")
+
+    @cached_property
+    def lesson(self) -> npt.NDArray[np.int8]:
+        """int8 [n]: what part each record had in the model's training: 2 it learned from it, 1 it was there, 0 neither.
+
+        The reference that drift is measured from; it is no output of the model. Without a model all are 0.
+        """
+        full = np.zeros(len(self.dataset.view), np.int8)
+        if self.outputs is None:
+            return full if self.only is None else full[self.only]
+        ids = np.asarray(self.outputs.ids)
+        keep = ids < len(full)
+        full[ids[keep]] = self.outputs.lesson[keep]
+        return full if self.only is None else full[self.only]
+
+    @property
+    def learned(self) -> npt.NDArray[np.bool_]:
+        """The records that the model learned from, as bool [n]."""
+        return self.lesson == LEARNED
 
     @cached_property
     def predicted(self) -> npt.NDArray[np.int32]:

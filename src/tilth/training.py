@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,10 +16,10 @@ from tilth.compute.folds import out_of_fold
 from tilth.dataset import Dataset
 from tilth.dataset.splits import draw
 from tilth.errors import UsageError
-from tilth.outputs import KINDS, Outputs
+from tilth.outputs import KINDS, LEARNED, THERE, Outputs
 from tilth.protocols import Fitted, FittedCommittee, FittedInEpochs, Model
 
-__all__ = ["model_ref", "train"]
+__all__ = ["extend", "model_ref", "train"]
 
 T = TypeVar("T")
 Ids = npt.NDArray[np.int64]
@@ -64,8 +65,12 @@ def train(
     wanted = (set(needs) | {"probabilities"}) & set(KINDS)
     for kind in sorted(wanted & set(_ONLY_SOME)):
         _given(model, kind)
+    learned = view.train & view.labeled & (view.weight > 0)
     outputs = Outputs.create(
-        folder, ids, {"seed": seed, "model": dict(model.spec), "labelled": int((view.train & view.labeled).sum())}
+        folder,
+        ids,
+        {"seed": seed, "model": dict(model.spec), "labelled": int((view.train & view.labeled).sum())},
+        np.where(learned[ids], LEARNED, THERE).astype(np.int8),
     )
     missing = wanted - outputs.kinds
     saved = folder / "model"
@@ -95,6 +100,38 @@ def train(
                 outputs.add(kind, lesson.out_of_fold(judge, outputs))
     seconds = time.perf_counter() - started
     return {"ref": ref, "trained": sorted(missing), "seconds": seconds, "model_seconds": watch.seconds}
+
+
+def extend(dataset: Dataset, model: Model, outputs: Outputs, *, needs: Iterable[str]) -> Outputs:
+    """Return what a trained model says of every living record, those that came after its training included.
+
+    Nothing is trained: the saved model is read back and asked about the new records; of the kinds in `needs` it can
+    tell "probabilities" and "embeddings". Returns `outputs` where there is no new record. What is kept is that of the
+    newest version only.
+    """
+    wanted = sorted({"probabilities", "embeddings"} & set(needs) & outputs.kinds)
+    old = np.asarray(outputs.ids)
+    new = np.setdiff1d(np.flatnonzero(dataset.view.alive), old)
+    if not wanted or len(new) == 0:
+        return outputs
+    folder = outputs.folder.with_name(f"{outputs.ref}+{dataset.log()[-1].txn:x}")
+    if not folder.exists():
+        for earlier in folder.parent.glob(f"{outputs.ref}+*"):
+            shutil.rmtree(earlier, ignore_errors=True)
+    ids = np.concatenate([old, new])
+    order = np.argsort(ids)
+    lesson = np.concatenate([outputs.lesson, np.zeros(len(new), np.int8)])
+    made = Outputs.create(folder, ids[order], outputs.about, lesson[order])
+    missing = [kind for kind in wanted if kind not in made.kinds]
+    if missing:
+        fitted, watch = model.load(outputs.folder / "model", task=dataset.schema.label.task), _Watch()
+        if "probabilities" in missing:
+            said = np.concatenate([outputs.get("probabilities"), _predict(dataset, fitted, new, None, watch)], axis=1)
+            made.add("probabilities", said[:, order])
+        if "embeddings" in missing:
+            said = np.concatenate([outputs.get("embeddings"), _embed(dataset, model, fitted, new, None, watch)])
+            made.add("embeddings", said[order])
+    return made
 
 
 class _Watch:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from tilth.actions.ingest import Ingest
 from tilth.algebra import Condition, Quantity, Value, from_json, to_json
 from tilth.dataset import Dataset
 from tilth.drawing import Drawing
@@ -19,7 +20,7 @@ from tilth.html import table
 from tilth.labeling.panel import Panel
 from tilth.metrics import accuracy, rmse
 from tilth.outputs import Outputs
-from tilth.protocols import Model
+from tilth.protocols import Model, Source
 from tilth.qualify import Verdict, qualify
 from tilth.rules import Rule, named
 from tilth.state import Round, State
@@ -38,10 +39,10 @@ class Workflow:
     `rules` run in the given order in every round; `until` is looked at after each training; `report`: metrics shown for
     every round (default accuracy, or rmse for numbers); `probe`: the model by which label quality is judged (default:
     random forest and nearest neighbours); `seed`: every draw follows from it. A finished project is
-    entered again `every` so often ("1h"), if `trigger` holds then: a condition on the data and on what the last model
-    said; nothing is trained for it. `tune`: another model in every round. Where nothing is labelled yet, the rules
-    that read nothing of a model go before the first training. Held-out records are never chosen. UsageError
-    names the wrong part.
+    entered again `every` so often ("1h"): its rules that `ingest` bring what is new, and if `trigger` holds then, a
+    condition on the data and on what the last model says of it, a run begins; nothing is trained for the look. `tune`:
+    another model in every round. Where nothing is labelled yet, the rules that read nothing of a model go before the
+    first training. Held-out records are never chosen by a rule. UsageError names the wrong part.
     """
 
     dataset: Dataset
@@ -78,6 +79,7 @@ class Workflow:
             )
         if self.tune is not None and not isinstance(self.tune, Tune):
             raise UsageError(f"Workflow(tune={self.tune!r}): Tune(OptunaSearch(space)), or None")
+        self._sources()
         kind = self.dataset.schema.label.kind
         if not self.report:
             object.__setattr__(self, "report", (rmse() if kind == "number" else accuracy(),))
@@ -89,6 +91,15 @@ class Workflow:
                         f"{where}: {part!r} is for labels of kind {', '.join(sorted(tasks))}, those of "
                         f"{self.dataset.name!r} are of kind {kind!r}"
                     )
+
+    def _sources(self) -> None:
+        seen: dict[str, Source] = {}
+        for source in (rule.do.source for rule in self.rules.values() if isinstance(rule.do, Ingest)):
+            if dict(seen.setdefault(source.name, source).spec) != dict(source.spec):
+                raise UsageError(
+                    f"{seen[source.name]!r} and {source!r} are both called {source.name!r}, under which the cursor is "
+                    "kept; give one of them another name="
+                )
 
     def parts(self) -> Iterable[tuple[str, Value]]:
         """Yield every value in it with the name of its place."""

@@ -1,8 +1,9 @@
-"""What to do with chosen records: on labels, on records that are there, and to make new ones."""
+"""What to do with chosen records: on labels, on records that are there, and to make or bring new ones."""
 
 from tilth.actions.base import Action, action
 from tilth.actions.gather import collect, edit
 from tilth.actions.grow import augment, modify
+from tilth.actions.ingest import ingest
 from tilth.actions.label import annotate, relabel
 from tilth.actions.shape import remove, restore, reweight
 
@@ -13,6 +14,7 @@ __all__ = [
     "augment",
     "collect",
     "edit",
+    "ingest",
     "modify",
     "relabel",
     "remove",

@@ -26,6 +26,8 @@ class Action(Value, ABC):
 
     asks: ClassVar[bool] = False
     """Whether somebody has to answer before there are changes."""
+    chooses: ClassVar[bool] = True
+    """Whether it is done to records that a selector chose; one that brings records by itself needs none."""
 
     @property
     def waits(self) -> bool:

@@ -90,7 +90,7 @@ def finished_rounds(workflow: Workflow) -> tuple[Round, ...]:
 
 def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
     rule = workflow.rules[name]
-    out: dict[str, Any] = {"select": repr(rule.select), "do": repr(rule.do)}
+    out: dict[str, Any] = {"select": "" if rule.select is None else repr(rule.select), "do": repr(rule.do)}
     panels = [value for value in rule.walk() if isinstance(value, Panel)]
     if panels:
         out["panel"] = [{"panel": p.name, "stage": stage, "what": what} for p in panels for stage, what in p.stages]
@@ -103,7 +103,7 @@ def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
             out["when"] = {"condition": repr(rule.when), "now": _filled(rule.when, state), "holds": holds}
             if not holds:
                 return out | {"chosen": 0, "changes": 0, "first": []}
-        chosen = rule.select.choose(state) if rule.picker is None else candidates(rule, state)
+        chosen = rule.choose(state) if rule.picker is None else candidates(rule, state)
         found = rule.do.propose(chosen, state) if rule.picker is None else None
     except TilthError as error:
         raise RunFailed(f"rule {name!r}: {error}") from error
@@ -123,6 +123,7 @@ def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
         "passed_over": chosen.passed_over,
         "changes": found.count if isinstance(found, Changes) else len(effects if found is None else found.records),
         "asks": not isinstance(found, Changes),
+        "brings": isinstance(found, Changes) and found.batch is not None,
         "reason": chosen.reason,
         "signal": chosen.signal,
         "first": rows,
@@ -197,13 +198,14 @@ def _tell(found: Mapping[str, Any]) -> None:
             say(f"  when    {clean(when['now'])}: {'holds' if when['holds'] else 'does not hold, so nothing is done'}")
             if not when["holds"]:
                 continue
-        paragraph(f"select  {clean(rule['select'])}", indent=2)
+        if rule["select"]:
+            paragraph(f"select  {clean(rule['select'])}", indent=2)
         over = f", {rule['passed_over']:,} passed over because nothing is known of them" if rule["passed_over"] else ""
         paragraph(f"{count(rule['chosen'], 'record')}{over}: {clean(rule['reason'])}", indent=10)
         if not rule["changes"]:
             say(f"  do      {clean(rule['do'])}: nothing to change")
             continue
-        would = "would be asked about" if rule["asks"] else "would change"
+        would = "would be asked about" if rule["asks"] else "would come in" if rule["brings"] else "would change"
         say(f"  do      {clean(rule['do'])}: {count(rule['changes'], 'record')} {would}")
         for stage in rule.get("panel", ()):
             paragraph(f"{clean(stage['stage'])}: {clean(stage['what'])}", indent=10)

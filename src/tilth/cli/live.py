@@ -45,6 +45,8 @@ class Watching(ABC):
                 self.step()
             case "tick":
                 entered = "enters the project" if event["holds"] else "nothing to do"
+                for name, brought in event.get("brought", {}).items():
+                    self.remark(f"rule {clean(name)}: {clean(brought['why'])}")
                 self.remark(f"looked whether to run: {clean(event['why'])}; {entered}")
             case "waiting":
                 self.doing = f"{clean(event['why'])}; answer by tilth label PROJECT --as NAME"

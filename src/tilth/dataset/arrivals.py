@@ -1,18 +1,22 @@
 """How rows of a source become records: their splits, and the list of those that were refused."""
 
+import hashlib
+import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from tilth.changes import EVENT, Changes
+from tilth.changes import EVENT, Batch, Changes
+from tilth.dataset.disk import force
+from tilth.dataset.log import Commit
 from tilth.dataset.readers import Imported
 from tilth.dataset.splits import assign_splits, key_hashes
 
-__all__ = ["REJECTED", "arrivals", "cells", "note_rejected", "rejected"]
+__all__ = ["REJECTED", "arrivals", "cells", "newest", "note_rejected", "rejected"]
 
 REJECTED = pa.schema([("source", pa.string()), ("row", pa.int64()), ("key", pa.string()), ("reason", pa.string())])
 
@@ -30,16 +34,35 @@ def arrivals(rows: Imported, *, splits: Mapping[str, float], stratify: bool, see
     return Changes(EVENT.empty_table(), rows.table.set_column(at, "split0", pa.array(given)))
 
 
-def note_rejected(dataset: Path, rows: pa.Table) -> None:
-    """Keep the list of refused rows beside the dataset."""
-    if rows.num_rows == 0:
+def newest(commits: Sequence[Commit], source: str) -> Batch | None:
+    """Return the newest batch of a source that these versions hold, None where they hold none.
+
+    A version that was undone or rolled back counts: its rows were read, and are among the removed records.
+    """
+    found = (c.meta["batch"] for c in reversed(commits) if "batch" in c.meta and c.meta["batch"]["source"] == source)
+    told = next(found, None)
+    return None if told is None else Batch(**told)
+
+
+def note_rejected(dataset: Path, rows: pa.Table | None, batch: Batch | None = None, *, sync: bool = False) -> None:
+    """Keep the list of refused rows beside the dataset; that of a batch once, though it is written down again."""
+    if rows is None or rows.num_rows == 0:
         return
     folder = dataset / "rejected"
     folder.mkdir(exist_ok=True)
     n = len(list(folder.glob("*.arrow")))
-    path = folder / f"{n:04d}-{secrets.token_hex(4)}.arrow"
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, REJECTED) as writer:
+    mark = secrets.token_hex(4)
+    if batch is not None:
+        told = json.dumps([batch.source, batch.first, batch.rows])
+        mark = f"b-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+        if next(folder.glob(f"*-{mark}.arrow"), None) is not None:
+            return
+    part = folder / f".{secrets.token_hex(4)}.part"
+    with pa.OSFile(str(part), "wb") as file, pa.ipc.new_file(file, REJECTED) as writer:
         writer.write_table(rows.cast(REJECTED))
+    path = part.rename(folder / f"{n:04d}-{mark}.arrow")
+    if sync:
+        force(path, folder)
 
 
 def rejected(dataset: Path) -> pa.Table:

@@ -296,6 +296,7 @@ class Dataset:
         is on disk (see `durability`).
         """
         self._must_follow("commit to")
+        message = message or ("" if changes.batch is None else str(changes.batch))
         about: dict[str, Any] = {"message": message, "actor": actor, "run": run, "round": round, "rule": rule}
         about |= {"model": model, "metrics": dict(metrics or {})}
         return write(self._core, changes, key=key, base=base, on_conflict=on_conflict, **about)

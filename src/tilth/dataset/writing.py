@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tilth.changes import EVENT, Changes, Field, Op, events
+from tilth.dataset.arrivals import newest, note_rejected
 from tilth.dataset.checking import check
 from tilth.dataset.core import Core
 from tilth.dataset.disk import space
@@ -69,10 +70,19 @@ def _commit(
         if key in log.keys:
             return log.commits[log.keys[key]]
         head = log.head
+        batch = changes.batch
+        if batch is not None:
+            before = newest(log.commits, batch.source)
+            if batch.first != (0 if before is None else before.first + before.rows):
+                return log.commits[head]  # somebody else has read these rows already
         todo, skipped = _rebase(core, changes, base, head, on_conflict) if head > base else (changes, 0)
-        if head >= 0 and not any(t is not None and t.num_rows for t in (todo.events, todo.added, todo.revised)):
+        nothing = not any(t is not None and t.num_rows for t in (todo.events, todo.added, todo.revised))
+        if head >= 0 and nothing and batch is None:  # rows of a source count as read though all of them were refused
             return log.commits[head]
         said = dict(meta) | ({"conflicts": skipped} if skipped else {})
+        if batch is not None:
+            said["batch"] = asdict(batch)
+            note_rejected(core.path, changes.rejected, batch, sync=core.store.sync)
         txn = secrets.randbits(62) | 1
         bare = Commit(head + 1, key, txn, head, time.time(), meta=said, **about)
         commit, table = _append(core, todo, bare, follow=follow)

@@ -135,7 +135,7 @@ def _rules(rules: Mapping[str, Rule]) -> tuple[list[Node], list[Frame], list[Edg
             do = do.replace(
                 repr(panel), f"Panel(..., name={show(panel.name)})" if panel.name != "panel" else "Panel(...)"
             )
-        rows = (*_said("when", rule.when), ("select", repr(rule.select)), ("do", do))
+        rows = (*_said("when", rule.when), *_said("select", rule.select), ("do", do))
         nodes.append(Node(this, "question" if _people((rule.select, rule.do)) else "rule", name, rows, "rules"))
         if last:
             edges.append(Edge(last, this, how))

@@ -35,6 +35,11 @@ class Chosen:
     reason: str
     passed_over: int = 0
 
+    @staticmethod
+    def none(reason: str) -> "Chosen":
+        """Return no records, and why."""
+        return Chosen(np.empty(0, np.int64), None, None, reason)
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -13,6 +13,7 @@ from tilth.signals.geometry import (
     outlier,
     typicality,
 )
+from tilth.signals.moved import moved, outdated
 from tilth.signals.quality import detector, label_issue, label_quality, suggest
 from tilth.signals.slices import find_slices, in_slice, worst_slice
 from tilth.signals.uncertainty import (
@@ -58,7 +59,9 @@ __all__ = [
     "loss",
     "margin",
     "missing",
+    "moved",
     "novelty",
+    "outdated",
     "outlier",
     "random",
     "rarity",

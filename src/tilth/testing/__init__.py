@@ -10,6 +10,16 @@ from tilth.labeling import Oracle
 from tilth.testing.decisions import check_action, check_annotator
 from tilth.testing.models import check_model
 from tilth.testing.signals import check_metric, check_signal
+from tilth.testing.sources import check_source
 from tilth.testing.toys import toy
 
-__all__ = ["Oracle", "check_action", "check_annotator", "check_metric", "check_model", "check_signal", "toy"]
+__all__ = [
+    "Oracle",
+    "check_action",
+    "check_annotator",
+    "check_metric",
+    "check_model",
+    "check_signal",
+    "check_source",
+    "toy",
+]

@@ -133,7 +133,8 @@ class _Copies:
             return replace(self.given, dataset=dataset, memo={})
         self.made += 1
         ids, about = np.arange(len(self.given)), self.given.outputs.about
-        outputs = Outputs.create(self.folder / f"outputs{self.made}", ids, about)
+        lesson = self.given.lesson if order is None else self.given.lesson[order]
+        outputs = Outputs.create(self.folder / f"outputs{self.made}", ids, about, lesson)
         for kind in self.kinds if kinds is None else self.kinds & kinds:
             array = np.array(self.given.output(kind))
             rows = array if kind == "embeddings" else array.T
