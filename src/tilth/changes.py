@@ -126,12 +126,13 @@ class Changes:
     `added` has a row a new record: `key`, the user's columns, `label0`, `split0` (both as in the schema), `parent`
     (record id it derives from, -1 = none) and `recipe` (how). `revised` has a row a changed record: `record_id`, the
     user's columns, `recipe`. Both are None where nothing is added or revised. Nothing is written until
-    `Dataset.commit`.
+    `Dataset.commit`. `note`: what the action has to say of it, for the message of the commit; it is not saved.
     """
 
     events: pa.Table
     added: pa.Table | None = None
     revised: pa.Table | None = None
+    note: str = ""
 
     @property
     def count(self) -> int:
@@ -175,7 +176,7 @@ class Changes:
         if revised is not None:
             revised = revised.filter(pa.array(np.isin(revised["record_id"].to_numpy(), ids)))
             revised = revised if revised.num_rows else None
-        return Changes(table, added, revised)
+        return Changes(table, added, revised, self.note)
 
     @staticmethod
     def none() -> "Changes":

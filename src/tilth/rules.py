@@ -9,7 +9,7 @@ from tilth.algebra import Condition, Value, show
 from tilth.errors import UsageError
 from tilth.html import table
 from tilth.metrics import accuracy
-from tilth.selectors import Selector
+from tilth.selectors import Selector, Wanted
 
 __all__ = ["Gate", "Rule"]
 
@@ -69,21 +69,22 @@ class Rule(Value, tag="rule"):
     Raises UsageError where a part is of the wrong kind, and where a gate would take back what people answered.
     """
 
-    select: Selector
+    select: Selector | Wanted
     do: Action
     when: Condition | None = None
     gate: Gate | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.select, Selector):
+        if not isinstance(self.select, (Selector, Wanted)):
             raise UsageError(
-                f"Rule(select={self.select!r}): a selector such as unlabeled.top(100, by=margin()), got "
-                f"{type(self.select).__name__}"
+                f"Rule(select={self.select!r}): a selector such as unlabeled.top(100, by=margin()), or wanted(...), "
+                f"got {type(self.select).__name__}"
             )
         if not isinstance(self.do, Action):
             raise UsageError(
                 f"Rule(do={self.do!r}): an action such as remove() or annotate(by=...), got {type(self.do).__name__}"
             )
+        self.do.fits(self.select)
         if self.when is not None and (not isinstance(self.when, Condition) or self.when.per_record):
             raise UsageError(
                 f"Rule(when={self.when!r}): a condition on the whole state such as accuracy() < 0.9; conditions on "

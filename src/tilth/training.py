@@ -14,11 +14,12 @@ import pyarrow as pa
 from tilth.compute.folds import out_of_fold
 from tilth.dataset import Dataset
 from tilth.dataset.splits import draw
-from tilth.errors import UsageError
+from tilth.errors import NotFound, UsageError
+from tilth.functions import find
 from tilth.outputs import KINDS, Outputs
 from tilth.protocols import Fitted, FittedCommittee, FittedInEpochs, Model
 
-__all__ = ["model_ref", "train"]
+__all__ = ["embeddings", "fitted_model", "model_ref", "train"]
 
 T = TypeVar("T")
 Ids = npt.NDArray[np.int64]
@@ -61,9 +62,8 @@ def train(
     wanted = (set(needs) | {"probabilities"}) & set(KINDS)
     for kind in sorted(wanted & set(_ONLY_SOME)):
         _given(model, kind)
-    outputs = Outputs.create(
-        folder, ids, {"seed": seed, "model": dict(model.spec), "labelled": int((view.train & view.labeled).sum())}
-    )
+    about = {"seed": seed, "model": dict(model.spec), "labelled": int((view.train & view.labeled).sum())}
+    outputs = Outputs.create(folder, ids, about | {"probe": dict(probe.spec)})
     missing = wanted - outputs.kinds
     saved = folder / "model"
     if missing or (keep and not saved.exists()):
@@ -88,6 +88,27 @@ def train(
                 outputs.add(kind, lesson.out_of_fold(judge, outputs))
     seconds = time.perf_counter() - started
     return {"ref": ref, "trained": sorted(missing), "seconds": seconds, "model_seconds": watch.seconds}
+
+
+def fitted_model(dataset: Dataset, outputs: Outputs) -> tuple[Model, Fitted]:
+    """Return the model that made some outputs, trained: for what it says of records that are not in the dataset.
+
+    Read from where it was kept, else trained again on the version of `dataset`, or of those before it, that it was
+    trained on: that takes as long as the first time. NotFound where there is none such.
+    """
+    about = outputs.about
+    model, probe = (find(spec["model"]).from_spec(spec) for spec in (about["model"], about["probe"]))
+    saved = outputs.folder / "model"
+    if saved.exists():
+        return model, model.load(saved, task=dataset.schema.label.task)
+    for version in range(dataset.version, -1, -1):
+        then = dataset.at(version)
+        if model_ref(then, model, probe, seed=about["seed"]) == outputs.ref:
+            return model, _Lesson(then, about["seed"], _Watch(), np.empty(0, np.int64), None).fit(model)
+    raise NotFound(
+        f"model {outputs.ref} was not kept, and none of the versions 0 to {dataset.version} is what it was trained on; "
+        "train it again with keep=True"
+    )
 
 
 class _Watch:
@@ -227,6 +248,11 @@ def _embed(
             "them; give SklearnModel(..., embed=STEP)"
         )
     return np.concatenate([_numbers(features) for _, features in _chunks(dataset, ids, every)])
+
+
+def embeddings(model: Model, fitted: Fitted, features: pa.Table) -> npt.NDArray[np.float32]:
+    """Return the embeddings of rows, float32[n, d]: the model's, or the numbers themselves where it gives none."""
+    return fitted.embed(features) if "embeddings" in model.gives else _numbers(features)
 
 
 def _numbers(features: pa.Table) -> npt.NDArray[np.float32]:

@@ -5,6 +5,7 @@ from tilth.actions.gather import collect, edit
 from tilth.actions.grow import augment, modify
 from tilth.actions.label import annotate, relabel
 from tilth.actions.shape import remove, restore, reweight
+from tilth.actions.synthesise import synthesise
 
 __all__ = [
     "Action",
@@ -18,4 +19,5 @@ __all__ = [
     "remove",
     "restore",
     "reweight",
+    "synthesise",
 ]
