@@ -51,6 +51,7 @@ from .signals import margin as margin
 from .signals import novelty as novelty
 from .state import State as State
 from .synthesis import Interpolation as Interpolation
+from .synthesis import Mixture as Mixture
 from .synthesis import agrees as agrees
 from .synthesis import apart as apart
 from .workflow import Workflow as Workflow

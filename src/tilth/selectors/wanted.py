@@ -14,7 +14,7 @@ from tilth.protocols import Want
 from tilth.selectors.picked import Chosen, shuffled, ties
 from tilth.selectors.selector import Selector
 from tilth.signals.kernels import best
-from tilth.signals.making import count
+from tilth.signals.making import count, one_of
 from tilth.signals.slices import find_slices, in_slice
 from tilth.state import State
 
@@ -58,7 +58,8 @@ def wanted(
     `n`: how many each time, or how many of each class. `label`: of that class; `within`: in that slice (a text as for
     `in_slice`). `per`: share n over the classes (`"label"`), the worst slices of the model (`"slice"`, as `find_slices`
     finds them in the columns) or these slices (a list of texts); `share`: in proportion to the model's error rate there
-    (`"errors"`: labelled training records, out of fold), or `"evenly"`. `up_to`: no more than make up so many living
+    (`"errors"`: labelled training records, out of fold), to how far it is above that of all of these together
+    (`"excess"`), or `"evenly"`. `up_to`: no more than make up so many living
     training records of each class (and slice), those made earlier counted; `n` is then the most at a time. `like`: the
     examples, best first: those that the model gets most wrong (`"errors"`, the default where n is shared by errors),
     what a selector chooses (`labeled.top(50, by=...)`), or any (drawn by key).
@@ -107,8 +108,7 @@ class Wanted(Value, tag="wanted"):
             )
 
     def _check_share(self) -> None:
-        if self.share not in ("errors", "evenly"):
-            raise UsageError(f"wanted(share={self.share!r}). {did_you_mean(str(self.share), ('errors', 'evenly'))}")
+        one_of("wanted(share=...)", self.share, ("errors", "excess", "evenly"))
         if self.per is None:
             if self.share != "errors":
                 raise UsageError(f'{self!r}: share= says how n is shared, over what is said by per="label" or "slice"')
@@ -128,7 +128,7 @@ class Wanted(Value, tag="wanted"):
     @property
     def by_errors(self) -> bool:
         """Whether the model's errors decide how many of which."""
-        return self.per is not None and self.share == "errors"
+        return self.per is not None and self.share != "evenly"
 
     @property
     @override
@@ -212,9 +212,11 @@ class Wanted(Value, tag="wanted"):
         if not parts:
             return []
         shares, why = np.ones(len(parts)), [""] * len(parts)
-        if self.share == "errors":
+        if self.by_errors:
             rates = [_error_rate(state, mask) for _, _, mask in parts]
             shares = np.array(rates)
+            if self.share == "excess":
+                shares = np.maximum(shares - _error_rate(state, np.logical_or.reduce([mask for *_, mask in parts])), 0)
             why = [f"the model is wrong in {rate:.1%}" for rate in rates]
         counts = _apportioned(cast(int, self.n), shares)
         return [

@@ -60,23 +60,19 @@ class Interpolation:
         near = nearest(space.points(exemplars), self.k)[0]
         mate = near[parent, chance.integers(max(near.shape[1], 1), size=len(parent))] if m else parent
         part = chance.random(len(parent))[:, None]
-        columns: dict[str, Any] = {}
-        for block in space.blocks:
-            a, b = block.values[parent], block.values[mate]
-            new = np.clip(a + part * (b - a), np.minimum(a, b), np.maximum(a, b))  # rounding must not lead outside
-            new = np.where(np.isnan(new), a, new)
-            kind = exemplars.schema.field(block.name).type
-            new = np.rint(new).astype(np.int64) if block.whole else new
-            columns[block.name] = (
-                pa.FixedSizeListArray.from_arrays(pa.array(new.ravel(), kind.value_type), kind.list_size)
-                if pa.types.is_fixed_size_list(kind)
-                else pa.array(new.ravel(), kind)
-            )
-        for name, distinct in space.categories:
+        a, b = (
+            np.concatenate([x.values[y] for x in space.blocks] or [np.empty((len(y), 0))], axis=1)
+            for y in (parent, mate)
+        )
+        # rounding must not lead outside
+        new = np.clip(a + part * (b - a), np.minimum(a, b), np.maximum(a, b))
+        rows = space.table(exemplars, parent, np.where(np.isnan(new), a, new))
+        for name, distinct in space.categories if m else ():
             code = np.searchsorted(distinct, cells(exemplars, name, nothing=""))
-            values = distinct[_commonest(code[near[parent]], code[parent], len(distinct))] if m else distinct[:0]
-            columns[name] = pa.array(values.tolist(), exemplars.schema.field(name).type)
-        return pa.table({name: columns[name] for name in exemplars.column_names} | {"parent": parent})
+            values = distinct[_commonest(code[near[parent]], code[parent], len(distinct))]
+            column = pa.array(values.tolist(), exemplars.schema.field(name).type)
+            rows = rows.set_column(rows.column_names.index(name), name, column)
+        return rows
 
 
 def _commonest(code: npt.NDArray[np.int64], own: npt.NDArray[np.int64], values: int) -> npt.NDArray[np.int64]:

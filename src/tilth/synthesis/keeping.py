@@ -26,6 +26,8 @@ Ids = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
+WORST = 0.1
+"""Share of the examples that a record may be worse than."""
 _READ = 16_384
 """Real records that are compared at once."""
 
@@ -85,11 +87,17 @@ class Agrees(Keep, tag="agrees"):
     @property
     @override
     def needs(self) -> frozenset[str]:
-        return frozenset({"probabilities"})
+        return frozenset({"probabilities"} | (set() if self.p is not None else {"out_of_fold_probabilities"}))
 
     @override
     def faults(self, made: Made) -> Mapping[str, Flags]:
-        bar = 1 / max(len(made.state.classes), 1) if self.p is None else self.p
+        if self.p is not None:
+            return {"the model disagreed": made.probability < self.p}
+        bar = np.zeros(made.rows.num_rows)
+        said, own = made.state.output("out_of_fold_probabilities"), made.state.view.label[made.examples]
+        for code in np.unique(made.label):
+            p = np.asarray(said[code])[made.examples[own == code]]
+            bar[made.label == code] = np.quantile(p[~np.isnan(p)], WORST) if not np.isnan(p).all() else 0.0
         return {"the model disagreed": made.probability < bar}
 
     def __repr__(self) -> str:
@@ -99,11 +107,13 @@ class Agrees(Keep, tag="agrees"):
 def agrees(p: float | None = None) -> Agrees:
     """Keep a made record if the round's model gives its label a probability of p or more.
 
-    >>> agrees(0.5)
-    agrees(0.5)
+    >>> agrees(), agrees(0.5)
+    (agrees(), agrees(0.5))
 
-    Default: what chance would give, 1 / the number of classes. A high p keeps what the model is sure of and so knows
-    already; a low one keeps what it may learn from, and more that is wrong.
+    Default: what it gives, out of fold, to nine tenths of the real examples of that label, so that nothing is kept that
+    looks less like its label than real records do, and a class that the model does not know yet is not shut out. A
+    high p keeps what the model is sure of and so knows already; a low one keeps what it may learn from, and more that
+    is wrong.
     """
     if p is not None and (isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 < p <= 1):
         raise UsageError(f"agrees({p!r}): a probability above 0 and up to 1, such as agrees(0.5)")

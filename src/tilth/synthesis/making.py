@@ -17,7 +17,7 @@ from tilth.dataset.disk import force
 from tilth.errors import TilthError, UsageError
 from tilth.protocols import Generator, Want
 
-__all__ = ["Batch", "made"]
+__all__ = ["Batch", "checked", "made", "spec_of"]
 
 
 class Batch:
@@ -44,7 +44,7 @@ def made(by: Generator | Function, batch: Batch, folder: Path, *, timeout: float
     path = folder / f"{batch.name(by)}.arrow"
     rows = _read(path)
     if rows is None:
-        rows = _checked(by, _called(by, batch, timeout), batch)
+        rows = checked(by, _called(by, batch, timeout), batch)
         _write(path, rows)
     return rows
 
@@ -78,7 +78,9 @@ def _called(by: Generator | Function, batch: Batch, timeout: float) -> Any:
     return found["rows"]
 
 
-def _checked(by: Generator | Function, rows: Any, batch: Batch) -> pa.Table:
+def checked(by: Generator | Function, rows: Any, batch: Batch) -> pa.Table:
+    """Return what a generator returned for a batch, with columns in order; UsageError says why it is unusable."""
+
     def refuse(what: str) -> UsageError:
         return UsageError(
             f"{by!r} {what}. Nothing was changed; tilth.testing.check_generator tells what a generator must keep"

@@ -12,6 +12,7 @@ from tilth.integrations.inputs import cells, column_kind
 
 __all__ = ["Block", "Space", "closest"]
 
+Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
@@ -76,6 +77,35 @@ class Space:
             values = np.asarray(cells(rows, block.name), np.float64).reshape(rows.num_rows, -1)
             parts.append(np.nan_to_num((values - block.middle) / block.spread, nan=0.0))
         return np.concatenate(parts, axis=1)
+
+    @property
+    def middle(self) -> Doubles:
+        """float64[d]: where the numbers have 0."""
+        return np.concatenate([np.empty(0), *(block.middle for block in self.blocks)])
+
+    @property
+    def spread(self) -> Doubles:
+        """float64[d]: what is 1 in each."""
+        return np.concatenate([np.empty(0), *(block.spread for block in self.blocks)])
+
+    def table(self, rows: pa.Table, parent: Ids, numbers: Doubles) -> pa.Table:
+        """Return new rows that have these numbers, and otherwise what their parents among `rows` have."""
+        columns: dict[str, Any] = {}
+        start = 0
+        for block in self.blocks:
+            new = numbers[:, start : start + block.values.shape[1]]
+            start += block.values.shape[1]
+            new = np.where(np.isnan(block.values[parent]), np.nan, new)  # what its parent lacks it lacks
+            kind = rows.schema.field(block.name).type
+            if pa.types.is_fixed_size_list(kind):
+                columns[block.name] = pa.FixedSizeListArray.from_arrays(
+                    pa.array(new.ravel(), kind.value_type), kind.list_size
+                )
+            else:
+                columns[block.name] = pa.array((np.rint(new).astype(np.int64) if block.whole else new).ravel(), kind)
+        given = rows.take(pa.array(parent))
+        told = {name: columns.get(name, given[name]) for name in rows.column_names}
+        return pa.table(told | {"parent": pa.array(parent, pa.int64())})
 
     def points(self, rows: pa.Table) -> Floats:
         """Return rows as points, float32[n, d]: their numbers and a corner a category."""

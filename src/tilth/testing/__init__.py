@@ -8,7 +8,16 @@
 
 from tilth.labeling import Oracle
 from tilth.testing.decisions import check_action, check_annotator
+from tilth.testing.generators import check_generator
 from tilth.testing.models import check_model
 from tilth.testing.signals import check_metric, check_signal
 
-__all__ = ["Oracle", "check_action", "check_annotator", "check_metric", "check_model", "check_signal"]
+__all__ = [
+    "Oracle",
+    "check_action",
+    "check_annotator",
+    "check_generator",
+    "check_metric",
+    "check_model",
+    "check_signal",
+]
