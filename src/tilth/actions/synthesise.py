@@ -66,7 +66,7 @@ def synthesise(
     the seed, so one that was rolled back is revived, and what was rejected is not tried again for luck. UsageError,
     naming the generator, where it raises, takes too long, or returns what does not fit; nothing is changed then.
     """
-    if not isinstance(by, Generator) and (not callable(by) or isinstance(by, type)):
+    if isinstance(by, type) or not (isinstance(by, Generator) or callable(by)):
         raise UsageError(
             f"synthesise(by={by!r}): a generator such as Interpolation(), or a function (want, exemplars, n, seed) "
             f"-> rows; got {type(by).__name__}"
@@ -139,7 +139,7 @@ class _Work:
         most = self.do.tries * self.want.count
         while len(self.ids) and self.kept < self.want.count and self.asked < most:
             lacking = self.want.count - self.kept
-            rate = max(self.kept / self.judged, 1 / self.do.tries) if self.judged else 1.0
+            rate = max(self.kept / self.asked, 1 / self.do.tries) if self.asked else 1.0
             n = min(int(np.ceil(lacking / rate)), most - self.asked)
             if not self._batch(n):
                 break
