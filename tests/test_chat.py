@@ -123,7 +123,7 @@ def test_what_does_not_pass_is_told() -> None:
             endpoint(server, retries=2).generate(Want(2), TEXTS, 2, 0)
         assert len(server.asked) == 3
         gone = endpoint(server, retries=1)
-    with pytest.raises(UsageError, match="did not answer in 2 tries .*[Rr]efused"):
+    with pytest.raises(UsageError, match=r"did not answer in 2 tries .*[Rr]efused"):
         gone.generate(Want(2), TEXTS, 2, 0)
 
 
@@ -136,7 +136,7 @@ def test_an_endpoint_that_keeps_silent_is_given_up() -> None:
 
     with served(wait) as server:
         try:
-            with pytest.raises(UsageError, match="did not answer in 1 tries .*timed out"):
+            with pytest.raises(UsageError, match=r"did not answer in 1 tries .*timed out"):
                 endpoint(server, timeout=0.05, retries=0).generate(Want(2), TEXTS, 2, 0)
         finally:
             silent.set()
@@ -163,7 +163,7 @@ def test_rubbish_is_a_clear_error_and_asked_for_once(answer: Answer) -> None:
 
 def test_refusals_are_shown_and_not_repeated() -> None:
     with served(lambda _: (401, {}, '{"error": "bad key"}')) as server:
-        with pytest.raises(UsageError, match="answered 401 Unauthorized: .*bad key"):
+        with pytest.raises(UsageError, match=r"answered 401 Unauthorized: .*bad key"):
             endpoint(server).generate(Want(2), TEXTS, 2, 0)
         assert len(server.asked) == 1
 

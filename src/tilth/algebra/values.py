@@ -123,7 +123,8 @@ def from_json(data: Any) -> Any:
         return tuple(from_json(part) for part in mapping["items"])
     if tag == "brought":
         spec = mapping["spec"]
-        kind = next(spec[k] for k in ("model", "annotator", "generator") if k in spec)
+        # what asks a language model says which, by "model"
+        kind = next(spec[k] for k in ("generator", "annotator", "model") if k in spec)
         return find(kind).from_spec(spec)
     if tag not in _VALUES:
         raise UsageError(f"{tag!r} is no value that this version of Tilth knows. {did_you_mean(tag, _VALUES)}")
