@@ -27,7 +27,14 @@ ROOT = Path(__file__).parent.parent
 STUB = ROOT / "src" / "tilth" / "__init__.pyi"
 PAGES = ROOT / "docs" / "reference"
 
-MODULES = ("tilth.errors", "tilth.protocols", "tilth.selectors", "tilth.signals", "tilth.testing")
+MODULES = (
+    "tilth.errors",
+    "tilth.protocols",
+    "tilth.selectors",
+    "tilth.signals",
+    "tilth.synthesis",
+    "tilth.testing",
+)
 """Public, with names that are not (all) in `tilth` itself: the catalogue of signals, and what those import who write a
 part of their own or catch an error."""
 
