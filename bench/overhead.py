@@ -24,7 +24,7 @@ def parts(run: Run) -> dict[str, float]:
         if step["key"] == "outcome":
             continue
         kind = step["key"].rsplit("/", 1)[-1]
-        if kind in ("train", "with", "without"):
+        if kind in ("train", "with", "without", "keep"):
             model = step["result"]["model_seconds"]
             spent["model work"] += model
             spent["around training (features, digest, outputs, saving)"] += step["seconds"] - model

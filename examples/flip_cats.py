@@ -18,9 +18,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tilth import Dataset, Record, Rule, Workflow, accuracy, augment, recall, records, rounds, run
+from tilth import Dataset, Record, accuracy, augment, recall, records, rounds, run
 from tilth.integrations.media import ImageFeatures
 from tilth.integrations.sklearn import SklearnModel
+from tilth.patterns import dataprepops
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
@@ -65,10 +66,12 @@ def main() -> None:
     before = dataset.view
     cats = int((before.train & (before.label == NAMES.index("cat"))).sum())
     print(f"{dataset!r}; {cats} cats to train on")
-    workflow = Workflow(
-        dataset=dataset,
-        model=SklearnModel(make_pipeline(ImageFeatures(), StandardScaler(), LogisticRegression(C=0.01, max_iter=200))),
-        rules={"flip": Rule(when=recall("cat") < 0.9, select=records.where(label="cat"), do=augment(horizontal_flip))},
+    workflow = dataprepops(
+        dataset,
+        SklearnModel(make_pipeline(ImageFeatures(), StandardScaler(), LogisticRegression(C=0.01, max_iter=200))),
+        when=recall("cat") < 0.9,
+        which=records.where(label="cat"),
+        what=augment(horizontal_flip),
         until=rounds() >= 2,
         report=(accuracy(), recall("cat")),
     )
@@ -82,7 +85,7 @@ def main() -> None:
     )
     print(
         "rounds:",
-        [f"{r.round}: {r.rules['flip']['n']} flipped ({r.rules['flip']['why']})" for r in done.rounds if r.rules],
+        [f"{r.round}: {r.rules['augment']['n']} flipped ({r.rules['augment']['why']})" for r in done.rounds if r.rules],
     )
     key = dataset.keys(new[:1])[0]
     for event in dataset.history(key):

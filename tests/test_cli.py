@@ -27,6 +27,7 @@ from tilth.cli.app import app
 from tilth.cli.changing import would_change
 from tilth.dataset import Dataset
 from tilth.functions import load_file
+from tilth.scaffold import PATTERNS
 from tilth.workflow import Workflow
 
 COMMANDS = ["new", "run", "explain", "status", "log", "diff", "why", "rollback", "export", "signals", "demo"]
@@ -348,6 +349,60 @@ def test_new_writes_a_workflow_that_suits_the_data_and_runs(
     found = document(tilth("run", tmp_path / "p", "--inline", "--json"))
     assert found["state"] == "done"
     assert len(found["rounds"]) >= 1
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_new_writes_a_workflow_by_a_pattern(name: str, tmp_path: Path) -> None:
+    source = write_animals(tmp_path / "animals.csv")
+    result = ok(tilth("new", tmp_path / "p", "--from", source, *NEW, "--pattern", name))
+    assert f"tilth run {tmp_path / 'p'}" in result.stdout
+    text = (tmp_path / "p" / "workflow.py").read_text()
+    assert f"workflow = {name.replace('-', '_')}(" in text
+    assert max(len(line) for line in text.splitlines()) <= 120
+    found = document(tilth("explain", tmp_path / "p", "--json"))
+    assert found["rules"] or found["tune"]
+    assert [rule for rule in found["rules"].values() if rule.get("when", {"holds": True})["holds"]] or found["tune"]
+
+
+def test_new_lists_the_patterns_and_tells_a_wrong_one(tmp_path: Path) -> None:
+    listed = ok(tilth("new", "--pattern", "list")).stdout
+    assert [name for name in PATTERNS if name not in listed] == []
+    source = write_animals(tmp_path / "animals.csv")
+    result = tilth("new", tmp_path / "p", "--from", source, *NEW, "--pattern", "activ-learning")
+    assert result.exit_code == 2
+    assert "Did you mean 'active-learning'?" in result.stderr
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_project_without_any_label_begins_by_asking(tmp_path: Path) -> None:
+    rows = write_animals(tmp_path / "animals.csv").read_text().splitlines()
+    at = rows[0].split(",").index("kind")
+    cells = [row.split(",") for row in rows]
+    for row in cells[1:]:
+        row[at] = row[at] if "train" not in row else ""
+    (tmp_path / "bare.csv").write_text("\n".join(",".join(row) for row in cells))
+    told = ok(tilth("new", tmp_path / "p", "--from", tmp_path / "bare.csv", *NEW, "--pattern", "active-learning"))
+    assert "note: no record" not in told.stdout
+    seen = ok(tilth("explain", tmp_path / "p")).stdout
+    assert "go before the first training, and 'ask' then" in seen
+    assert "would be asked about" in seen
+    result = ok(tilth("run", tmp_path / "p", "--inline"))
+    assert "start: 4 asked, 4 answers" in result.stderr
+
+
+def test_tuning_shows_what_each_round_tried_and_ends_with_the_best(tmp_path: Path) -> None:
+    source = write_animals(tmp_path / "animals.csv")
+    ok(tilth("new", tmp_path / "p", "--from", source, *NEW, "--pattern", "model-centric"))
+    file = tmp_path / "p" / "workflow.py"
+    file.write_text(file.read_text().replace("trials=30", "trials=3"))
+    assert "every round tries another model, suggested by Tune(OptunaSearch(space))" in (
+        ok(tilth("explain", tmp_path / "p")).stdout
+    )
+    result = ok(tilth("run", tmp_path / "p", "--inline"))
+    assert len(re.findall(r"model: C=\d", result.stderr)) == 2
+    assert "model: the model given" in result.stderr
+    assert "best of 3 models, in round" in result.stdout
+    assert "version 0 → 0" in result.stdout
 
 
 # -- run -------------------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from tilth.demo.arms import base_model
 from tilth.demo.data import digits
 from tilth.errors import HeldOut, RunFailed, UsageError
 from tilth.integrations.sklearn import SklearnModel
+from tilth.outputs import Outputs
 
 
 @pytest.fixture
@@ -104,6 +105,19 @@ def test_every_round_ends_in_the_same_data_when_run_twice_from_the_same_start(tm
         run(flow(data, rounds() >= 2, **rules), inline=True)
         digests.append(data.digest())
     assert digests[0] == digests[1]
+
+
+def test_the_first_model_and_the_one_that_a_run_ends_with_are_saved(dataset: Dataset) -> None:
+    ask = Rule(select=unlabeled.top(20, by=margin()), do=annotate(by=ORACLE), gate=Gate(by=-1.0, rejected="hold"))
+    done = run(flow(dataset, rounds() >= 2, ask=ask), inline=True)
+    last = done.rounds[-1]
+    saved = {folder.parent.name for folder in (dataset.path / "outputs").glob("*/model")}
+    assert len({r.model for r in done.rounds}) == 3
+    assert saved == {done.rounds[0].model, last.model}
+    fitted = model().load(dataset.path / "outputs" / last.model / "model", task=dataset.schema.label.task)
+    at, outputs = dataset.at(last.version), Outputs(dataset.path / "outputs" / last.model)
+    told = fitted.predict(at.features(outputs.ids, at.schema.features))
+    np.testing.assert_allclose(told.T, outputs.get("probabilities"), atol=1e-6)
 
 
 def test_a_gate_undoes_what_harms(dataset: Dataset) -> None:

@@ -234,11 +234,12 @@ def test_a_model_that_was_not_kept_is_trained_again(tmp_path: Path) -> None:
     assert state.outputs is not None
     dataset.commit(proposed(state, wanted(3, label="a"), synthesise(by=Interpolation(), keep=[])))
     later = State(dataset.at(-1), state.outputs)  # an earlier rule of the round has changed the data
+    other = blobs(tmp_path / "other", seed=1)
+    trained(other, keep=False)  # this process holds on to the last model only
     model = fitted_model(later.dataset, state.outputs)[1]
     ids = np.flatnonzero(state.view.alive)
     said = model.predict(state.dataset.features(ids, ["x"]))
     assert np.allclose(said.T, state.probabilities[:, ids], atol=1e-6)
-    other = blobs(tmp_path / "other", seed=1)
     with pytest.raises(NotFound, match="was not kept"):
         fitted_model(other, state.outputs)
 

@@ -29,6 +29,7 @@ PAGES = ROOT / "docs" / "reference"
 
 MODULES = (
     "tilth.errors",
+    "tilth.patterns",
     "tilth.protocols",
     "tilth.selectors",
     "tilth.signals",

@@ -29,6 +29,7 @@ from .metrics import r2 as r2
 from .metrics import recall as recall
 from .metrics import rmse as rmse
 from .metrics import rounds as rounds
+from .metrics import stability as stability
 from .record import Record as Record
 from .rules import Gate as Gate
 from .rules import Rule as Rule
@@ -54,4 +55,5 @@ from .synthesis import Interpolation as Interpolation
 from .synthesis import Mixture as Mixture
 from .synthesis import agrees as agrees
 from .synthesis import apart as apart
+from .tuning import Tune as Tune
 from .workflow import Workflow as Workflow

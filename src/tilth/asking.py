@@ -171,9 +171,9 @@ def _publish(
 
 def _suggestions(workflow: Workflow, version: int, model: str, question: Question) -> list[str | None] | None:
     """Return the class that the model finds most probable for each record, for people to accept or not."""
-    state = workflow.state(version, model)
-    if question.kind != "label" or not state.classes or workflow.dataset.schema.label.kind != "class":
+    if not model or question.kind != "label" or workflow.dataset.schema.label.kind != "class":
         return None
+    state = workflow.state(version, model)
     codes = state.predicted[question.records].tolist()
     return [json.dumps(state.classes[code]) if code >= 0 else None for code in codes]
 

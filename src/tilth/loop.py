@@ -1,7 +1,7 @@
 """The one loop: train, evaluate, and for each rule propose, commit, judge; every engine runs this and nothing else."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tilth.algebra import Metric, from_json, to_json
+from tilth.algebra import Metric, Quantity, from_json, to_json
 from tilth.asking import Sitting, ask, take_late, wind_up
 from tilth.changes import Changes
 from tilth.context import Context
@@ -17,9 +17,11 @@ from tilth.convening import convene
 from tilth.errors import TilthError
 from tilth.labeling.panel import Panel
 from tilth.metrics.compare import paired
+from tilth.protocols import Model, Trial
 from tilth.questions import Question
 from tilth.rules import Gate, Rule
-from tilth.state import Round
+from tilth.state import Round, State
+from tilth.tuning import best, model_of
 from tilth.workflow import Workflow
 
 __all__ = ["Outcome", "commit", "evaluate", "judge", "loop", "propose"]
@@ -29,12 +31,15 @@ __all__ = ["Outcome", "commit", "evaluate", "judge", "loop", "propose"]
 # ------------------------------------------------
 
 
-def evaluate(workflow: Workflow, version: int, model: str, rounds: tuple[Round, ...]) -> dict[str, Any]:
-    """Return the metrics of a trained model, and whether the workflow is done."""
+def evaluate(
+    workflow: Workflow, version: int, model: str, rounds: tuple[Round, ...], *, said: str = ""
+) -> dict[str, Any]:
+    """Return the metrics of a trained model, and whether the workflow is done; `said`: what a tuner chose."""
     state = workflow.state(version, model, rounds)
     yes = workflow.until.holds(state)
     shown = {q for _, value in workflow.parts() for q in value.walk() if isinstance(q, Metric)} | set(workflow.report)
-    return {
+    tuned = {} if workflow.tune is None else _tried(workflow, workflow.tune.improves, state, said)
+    return tuned | {
         "metrics": {repr(q): float(np.asarray(q.value(state))) for q in sorted(shown, key=repr)},
         "test": {repr(q): q.on(state, "test") for q in workflow.report if isinstance(q, Metric)},
         "labels_spent": state.view.labels_spent,
@@ -42,6 +47,11 @@ def evaluate(workflow: Workflow, version: int, model: str, rounds: tuple[Round, 
         "done": yes,
         "why": workflow.until.explain(state),
     }
+
+
+def _tried(workflow: Workflow, improves: Quantity, state: State, said: str) -> dict[str, Any]:
+    value = float(np.asarray(improves.value(state)))
+    return {"tuned": {"model": repr(workflow.model), "said": said or "the model given", "value": value}}
 
 
 def propose(
@@ -120,6 +130,11 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
     rounds: tuple[Round, ...] = ()
     resting: dict[str, int] = {}
     refused: set[str] = set()
+    tried: list[Trial] = []
+    models: list[Model] = []
+    evaluated: list[dict[str, Any]] = []
+    suggested: dict[str, Any] | None = None
+    spec = given.spec_hash()
     while True:
         began = time.perf_counter()
         r = len(rounds)
@@ -127,22 +142,43 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
             await ctx.step(f"r{r}/late", lambda n=r: take_late(ctx, given.dataset, f"r{n}/late", n, every=False))
 
         def pin() -> dict[str, Any]:
-            return {"spec": given.spec_hash(), "version": given.dataset.version}
+            return {"spec": spec, "version": given.dataset.version}
 
         start = await ctx.step(f"r{r}/start", pin)
         workflow = ctx.workflow(start["spec"])
+        if suggested is not None and workflow.tune is not None:
+            workflow = replace(workflow, model=model_of(suggested))
+        note: Mapping[str, Any] = suggested["note"] if suggested is not None else {}
         version: int = start["version"]
         ctx.tell({"what": "round", "round": r, "version": version})
-        trained = await ctx.train(f"r{r}/train", workflow, version, needs=workflow.needs, keep=True)
+        did, version = await _cold(ctx, workflow, version) if r == 0 else ({}, version)
+        # The first is saved too: a model that cannot be stored is refused now, not after months of labelling.
+        trained = await ctx.train(f"r{r}/train", workflow, version, needs=workflow.needs, keep=r == 0)
         model: str = trained["ref"]
-        found = await ctx.step(f"r{r}/evaluate", lambda v=version, m=model, w=workflow, h=rounds: evaluate(w, v, m, h))
-        this = Round(r, version, model, found["metrics"], found["test"], found["labels_spent"], found["cost"])
+        found = await ctx.step(
+            f"r{r}/evaluate", partial(evaluate, workflow, version, model, rounds, said=note.get("said", ""))
+        )
+        this = Round(
+            r,
+            version,
+            model,
+            found["metrics"],
+            found["test"],
+            found["labels_spent"],
+            found["cost"],
+            tuned=found.get("tuned", {}),
+        )
+        models.append(workflow.model)
+        evaluated.append(found)
+        if workflow.tune is not None:
+            tried.append(Trial(workflow.model, found["tuned"]["value"], note))
         ctx.tell({"what": "evaluated", "round": r, "version": version, **found})
         if found["done"]:
-            return Outcome(version, model, (*rounds, this), found["why"], found)
-        did: dict[str, dict[str, Any]] = {}
+            return await _ended(ctx, workflow, (*rounds, this), models, evaluated, found["why"])
         base = (version, model)
         for name, rule in workflow.rules.items():
+            if name in did:  # it had its turn before there was a model
+                continue
             if resting.get(name, -1) >= r:
                 did[name] = {"n": 0, "why": f"rests until round {resting[name] + 1}: its changes were rejected"}
             else:
@@ -153,9 +189,42 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
             ctx.tell({"what": "rule", "round": r, "rule": name, **did[name]})
         rounds = (*rounds, replace(this, rules=did, seconds=time.perf_counter() - began))
         ctx.tell({"what": "rounded", **asdict(rounds[-1])})
-        progress = any(d["n"] and (d.get("kept") is not False or "answers" in d) for d in did.values())
+        suggested = None
+        if workflow.tune is not None:
+            suggested = await ctx.step(f"r{r}/tune", partial(workflow.tune.suggest, tuple(tried), seed=workflow.seed))
+        progress = suggested is not None or any(
+            d["n"] and (d.get("kept") is not False or "answers" in d) for d in did.values()
+        )
         if not progress and not any(end > r for end in resting.values()):
-            return Outcome(version, model, rounds, "no rule has anything left to change", found)
+            return await _ended(ctx, workflow, rounds, models, evaluated, "no rule has anything left to change")
+
+
+async def _ended(
+    ctx: Context,
+    workflow: Workflow,
+    rounds: tuple[Round, ...],
+    models: Sequence[Model],
+    evaluated: Sequence[Mapping[str, Any]],
+    why: str,
+) -> Outcome:
+    """Save the model that the run stands for, and return the outcome; of the others, only what they said is kept."""
+    at = best(rounds)
+    if rounds[at].tuned:
+        workflow = replace(workflow, model=models[at])
+        why += f"; best of {len(rounds):,} models, in round {at}: {rounds[at].tuned['said']}"
+    await ctx.train(f"r{len(rounds) - 1}/keep", workflow, rounds[at].version, needs=frozenset(), keep=True)
+    return Outcome(rounds[-1].version, rounds[at].model, rounds, why, evaluated[at])
+
+
+async def _cold(ctx: Context, workflow: Workflow, version: int) -> tuple[dict[str, dict[str, Any]], int]:
+    """Let the rules go that come before the first training; return what they did, and the version then."""
+    did: dict[str, dict[str, Any]] = {}
+    base = (version, "")
+    for name in workflow.opening(version):
+        did[name] = await _apply(ctx, workflow, name, workflow.rules[name], 0, "", base, (), set())
+        base = did[name].pop("base", base)
+        ctx.tell({"what": "rule", "round": 0, "rule": name, **did[name]})
+    return did, base[0]
 
 
 async def _apply(

@@ -1,4 +1,4 @@
-"""All that a user may bring: models, annotators and generators. Functions and values, never a subclass.
+"""All that a user may bring: models, annotators, generators, tuners. Functions and values, never a subclass.
 
 The exams in `tilth.testing` (`check_model`, `check_annotator`, `check_generator`) tell whether what you brought keeps
 the promises below.
@@ -22,6 +22,8 @@ __all__ = [
     "Generator",
     "Model",
     "Task",
+    "Trial",
+    "Tuner",
     "Want",
 ]
 
@@ -200,5 +202,34 @@ class Generator(Protocol):
         `exemplars` has the columns that models see, one row a real record that is as wanted, the best example first,
         m >= 1 in all. A new record gets the label of its parent and stays with it. Must be pure: equal arguments give
         equal rows; fewer than n, where there is no way to make as many.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A model that was tried: how it did on valid (NaN = not defined), and what its tuner noted when it suggested it.
+
+    `note` is JSON, empty for the model that a workflow began with; its "said" tells people what was chosen.
+    """
+
+    model: Model
+    value: float
+    note: Mapping[str, Any]
+
+
+@runtime_checkable
+class Tuner(Protocol):
+    """Who chooses the next model to try: a value that is described by `spec`."""
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """JSON that describes it; `{"tuner": "module:Class", ...}`, and `Class.from_spec(spec)` rebuilds it."""
+        ...
+
+    def suggest(self, tried: Sequence[Trial], *, seed: int) -> tuple[Model, Mapping[str, Any]] | None:
+        """Return the next model and a note (JSON, see `Trial`) about it; None where nothing is left to try.
+
+        Must be a pure function of what was tried, in order, and the seed: a run that is killed goes on by it.
         """
         ...

@@ -24,7 +24,8 @@ _PART = 65_536
 class Round:
     """What one finished round was: the version and model it judged, its metrics, and what each rule did.
 
-    `metrics` are on the valid split, `test` on the test split (reported, never read by a decision).
+    `metrics` are on the valid split, `test` on the test split (reported, never read by a decision). `tuned`: where the
+    model is being tuned, which one this round tried (`model`, and what was chosen, `said`) and its `value`.
     """
 
     round: int
@@ -36,6 +37,7 @@ class Round:
     cost: float
     rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     seconds: float = 0.0
+    tuned: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,6 +35,9 @@ _CHUNK = 65_536
 _DRAWN = 8192
 """Records of which a committee is asked at once: a hundred members and ten classes are 33 MB of float32."""
 
+_newest: dict[Path, Fitted] = {}
+"""The model that was fitted last in this process, by its folder: it can still be saved without fitting it again."""
+
 
 def model_ref(dataset: Dataset, model: Model, probe: Model, *, seed: int) -> str:
     """Return the name of a trained model: a hash of its spec, the data it is trained on and speaks of, and the seed.
@@ -72,7 +75,10 @@ def train(
         every = dataset.features(ids, dataset.schema.features) if own and len(ids) <= _CHUNK else None
         lesson = _Lesson(dataset, seed, watch, ids, every)
         if own or (keep and not saved.exists()):
-            fitted = lesson.fit(model)
+            fitted = _newest.get(folder)
+            if fitted is None:
+                _newest.clear()  # before the next is fitted: two might not fit into memory
+                fitted = _newest[folder] = lesson.fit(model)
             if "probabilities" in missing:
                 outputs.add("probabilities", _predict(dataset, fitted, ids, every, watch))
             if "embeddings" in missing:
@@ -83,6 +89,7 @@ def train(
                 outputs.add("epoch_probabilities", lesson.epochs(cast(FittedInEpochs, fitted), ids))
             if keep and not saved.exists():
                 _save(fitted, saved)
+                _newest.clear()
         for kind, judge in (("out_of_fold_probabilities", model), ("probe_probabilities", probe)):
             if kind in missing:
                 outputs.add(kind, lesson.out_of_fold(judge, outputs))
@@ -93,22 +100,30 @@ def train(
 def fitted_model(dataset: Dataset, outputs: Outputs) -> tuple[Model, Fitted]:
     """Return the model that made some outputs, trained: for what it says of records that are not in the dataset.
 
-    Read from where it was kept, else trained again on the version of `dataset`, or of those before it, that it was
-    trained on: that takes as long as the first time. NotFound where there is none such.
+    Read from where it was kept, or taken from this process where it was the last to be fitted, else trained again on
+    the version of `dataset`, or of those before it, that it was trained on: that takes as long as the first time.
+    NotFound where there is none such.
     """
     about = outputs.about
-    model, probe = (find(spec["model"]).from_spec(spec) for spec in (about["model"], about["probe"]))
+    model = _rebuilt(about["model"])
     saved = outputs.folder / "model"
     if saved.exists():
         return model, model.load(saved, task=dataset.schema.label.task)
-    for version in range(dataset.version, -1, -1):
+    if outputs.folder in _newest:
+        return model, _newest[outputs.folder]
+    # what an earlier Tilth wrote does not say by which probe
+    for version in range(dataset.version, -1, -1) if "probe" in about else ():
         then = dataset.at(version)
-        if model_ref(then, model, probe, seed=about["seed"]) == outputs.ref:
+        if model_ref(then, model, _rebuilt(about["probe"]), seed=about["seed"]) == outputs.ref:
             return model, _Lesson(then, about["seed"], _Watch(), np.empty(0, np.int64), None).fit(model)
     raise NotFound(
         f"model {outputs.ref} was not kept, and none of the versions 0 to {dataset.version} is what it was trained on; "
         "train it again with keep=True"
     )
+
+
+def _rebuilt(spec: Mapping[str, Any]) -> Model:
+    return find(spec["model"]).from_spec(spec)
 
 
 class _Watch:

@@ -20,6 +20,7 @@ from tilth.outputs import Outputs
 from tilth.protocols import Model
 from tilth.rules import Rule, named
 from tilth.state import Round, State
+from tilth.tuning import Tune
 
 __all__ = ["Workflow"]
 
@@ -35,7 +36,9 @@ class Workflow:
     every round (default accuracy, or rmse for numbers); `probe`: the model by which label quality is judged (default:
     random forest and nearest neighbours); `seed`: every draw follows from it. A finished project is
     entered again `every` so often ("1h"), if `trigger` holds then: a condition on the data and on what the last model
-    said; nothing is trained for it. Held-out records are never chosen by a rule. UsageError names the wrong part.
+    said; nothing is trained for it. `tune`: another model in every round. Where nothing is labelled yet, the rules
+    that read nothing of a model go before the first training. Held-out records are never chosen. UsageError
+    names the wrong part.
     """
 
     dataset: Dataset
@@ -48,6 +51,7 @@ class Workflow:
     name: str = ""
     every: str | None = None
     trigger: Condition | None = None
+    tune: Tune | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.dataset, Dataset):
@@ -69,6 +73,8 @@ class Workflow:
             raise UsageError(
                 f"Workflow(trigger={self.trigger!r}): a condition on the whole state, such as pool_size() >= 500"
             )
+        if self.tune is not None and not isinstance(self.tune, Tune):
+            raise UsageError(f"Workflow(tune={self.tune!r}): Tune(OptunaSearch(space)), or None")
         kind = self.dataset.schema.label.kind
         if not self.report:
             object.__setattr__(self, "report", (rmse() if kind == "number" else accuracy(),))
@@ -88,6 +94,8 @@ class Workflow:
         yield "until", self.until
         if self.trigger is not None:
             yield "trigger", self.trigger
+        if self.tune is not None:
+            yield "tune", self.tune
         for quantity in self.report:
             yield "report", quantity
 
@@ -100,6 +108,13 @@ class Workflow:
     def needs(self) -> frozenset[str]:
         """What it reads of the model's state in all: only this is computed."""
         return frozenset({"probabilities"}).union(*(value.needs for _, value in self.parts()))
+
+    def opening(self, version: int) -> tuple[str, ...]:
+        """Return the rules that go before the first training: where nothing is labelled, those that need no model."""
+        view = self.dataset.at(version).view
+        if (view.train & view.labeled).any():
+            return ()
+        return tuple(name for name, rule in self.rules.items() if not rule.needs and rule.gate is None)
 
     def on(self, dataset: Dataset) -> "Workflow":
         """Return the same workflow on another dataset, or another branch of this one."""
@@ -127,6 +142,8 @@ class Workflow:
             "name": self.name,
             "every": self.every,
             "trigger": None if self.trigger is None else self.trigger.to_json(),
+            # left out where nothing is tuned, so that a run begun before there was such a thing goes on
+            **({} if self.tune is None else {"tune": self.tune.to_json()}),
         }
 
     @classmethod
@@ -144,6 +161,7 @@ class Workflow:
             name=data["name"],
             every=data.get("every"),
             trigger=from_json(data.get("trigger")),
+            tune=from_json(data.get("tune")),
         )
 
     def spec_hash(self) -> str:
@@ -166,6 +184,7 @@ class Workflow:
             f"    until={self.until!r},",
             *([f"    every={json.dumps(self.every)},"] if self.every else []),
             *([f"    trigger={self.trigger!r},"] if self.trigger is not None else []),
+            *([f"    tune={self.tune!r},"] if self.tune is not None else []),
             ")",
         ]
         return "\n".join(lines)
@@ -174,6 +193,7 @@ class Workflow:
         rows = [
             ["model", repr(self.model)],
             *[row for name, rule in self.rules.items() for row in _drawn(name, rule)],
+            *([["tune", repr(self.tune)]] if self.tune is not None else []),
             ["until", repr(self.until)],
         ]
         return table(f"Workflow on {self.dataset!r}", ["part", "value"], rows)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tilth.errors import NotData, UsageError, did_you_mean
 from tilth.functions import find, source_hash, where
-from tilth.protocols import Annotator, Generator, Model
+from tilth.protocols import Annotator, Generator, Model, Tuner
 
 __all__ = ["Function", "Value", "from_json", "show", "to_json"]
 
@@ -101,7 +101,7 @@ def to_json(item: Any) -> Any:
         return to_json(tuple(cast(Iterable[Any], item)))
     if isinstance(item, np.generic):
         return item.item()
-    if isinstance(item, (Model, Annotator, Generator)):
+    if isinstance(item, (Model, Annotator, Generator, Tuner)):
         return {"$": "brought", "spec": dict(item.spec)}
     if callable(item):
         return Function.of(item).to_json()
@@ -124,7 +124,7 @@ def from_json(data: Any) -> Any:
     if tag == "brought":
         spec = mapping["spec"]
         # what asks a language model says which, by "model"
-        kind = next(spec[k] for k in ("generator", "annotator", "model") if k in spec)
+        kind = next(spec[k] for k in ("generator", "annotator", "tuner", "model") if k in spec)
         return find(kind).from_spec(spec)
     if tag not in _VALUES:
         raise UsageError(f"{tag!r} is no value that this version of Tilth knows. {did_you_mean(tag, _VALUES)}")

@@ -76,6 +76,9 @@ def new(
     missing: Annotated[Missing, typer.Option(help="keep: numbers may be missing.")] = Missing.ERROR,
     stratify: Annotated[bool, typer.Option("--stratify", help="Draw the splits class by class.")] = False,
     seed: Annotated[int, typer.Option(help="The splits are drawn from it.")] = 0,
+    pattern: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which workflow, such as active-learning; 'list' shows all.")
+    ] = None,
     _traceback: Traceback = False,
 ) -> None:
     """Make a project: a dataset, and a workflow that runs at once."""
@@ -94,6 +97,7 @@ def new(
         missing=missing.value,
         stratify=stratify,
         seed=seed,
+        pattern=pattern,
     )
 
 

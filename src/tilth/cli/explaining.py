@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,13 @@ def explain(file: Path, *, name: str | None, json: bool) -> None:
 def look(workflow: Workflow) -> dict[str, Any]:
     """Return what each rule would change on the newest version, in the round that comes next."""
     dataset = workflow.dataset.at(workflow.dataset.version)
-    ref, trained = _trained(workflow, dataset)
+    opening = workflow.opening(dataset.version)
+    ref, trained = ("", False) if opening else _trained(workflow, dataset)
     state = workflow.state(dataset.version, ref, _rounds(workflow))
+    names = opening or tuple(workflow.rules)
+    until = {"condition": repr(workflow.until), "now": repr(workflow.until), "holds": False}
+    if not opening:
+        until |= {"now": _filled(workflow.until, state), "holds": workflow.until.holds(state)}
     shown = {q for _, value in workflow.parts() for q in value.walk() if isinstance(q, Metric)} | set(workflow.report)
     return {
         "dataset": str(dataset.path.resolve()),
@@ -51,13 +56,13 @@ def look(workflow: Workflow) -> dict[str, Any]:
         "round": state.round,
         "model": ref,
         "trained": trained,
-        "metrics": {repr(q): float(np.asarray(q.value(state))) for q in sorted(shown, key=repr)},
-        "until": {
-            "condition": repr(workflow.until),
-            "now": _filled(workflow.until, state),
-            "holds": workflow.until.holds(state),
+        "metrics": {
+            repr(q): float(np.asarray(q.value(state))) for q in sorted(shown, key=repr) if not (opening and q.needs)
         },
-        "rules": {name: _rule(workflow, name, state) for name in workflow.rules},
+        "until": until,
+        "tune": None if workflow.tune is None else repr(workflow.tune),
+        "rules": {name: _rule(workflow, name, state) for name in names},
+        "later": [name for name in workflow.rules if name not in names],
     }
 
 
@@ -170,11 +175,15 @@ def _filled(condition: Condition, state: State) -> str:
 
 def _tell(found: Mapping[str, Any]) -> None:
     metrics = ", ".join(f"{clean(name)} = {value:.4g}" for name, value in found["metrics"].items())
-    say(f"version {found['version']}, round {found['round']}: {metrics}")
+    say(f"version {found['version']}, round {found['round']}{f': {metrics}' if metrics else ''}")
     until = found["until"]
     say(
         f"until {clean(until['now'])}: {'holds, so a run ends here' if until['holds'] else 'not yet, so a run goes on'}"
     )
+    if found["later"]:
+        say(f"nothing is labelled yet, so these rules go before the first training, and {_listed(found['later'])} then")
+    if found["tune"]:
+        say(f"every round tries another model, suggested by {clean(found['tune'])}; a run ends with the best")
     for name, rule in found["rules"].items():
         say()
         say(f"rule {clean(name)}")
@@ -202,4 +211,9 @@ def _tell(found: Mapping[str, Any]) -> None:
         if rule["changes"] > len(rule["first"]) > 0:
             say(f"          ... and {rule['changes'] - len(rule['first']):,} more")
     say()
-    say("Nothing was changed. Each rule was looked at on its own; in a run it sees what the rules before it did.")
+    alone = " Each rule was looked at on its own; in a run it sees what the rules before it did."
+    say(f"Nothing was changed.{alone if found['rules'] else ''}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(clean(repr(name)) for name in names)

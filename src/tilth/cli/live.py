@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from tilth.cli.rounds import Row, did, read_row, step_said
+from tilth.cli.rounds import Did, Row, did, read_row, step_said
 from tilth.cli.terminal import note
 from tilth.cli.words import clean, duration, number
 from tilth.workflow import Workflow
@@ -24,6 +24,7 @@ class Watching(ABC):
         self.opening = opening
         self.metrics = [clean(repr(q)) for q in workflow.report]
         self.row: Row | None = None
+        self.opening_rules: dict[str, Did] = {}
         self.version = 0
         self.doing = "starting"
 
@@ -37,6 +38,8 @@ class Watching(ABC):
                 self.version = event["version"]
             case "evaluated":
                 self.row = read_row(self.workflow, event)
+                self.row.rules |= self.opening_rules
+                self.opening_rules = {}
             case "step":
                 self.doing = step_said(event["key"], self.version)
                 self.step()
@@ -49,8 +52,9 @@ class Watching(ABC):
             case "retry":
                 failed = f"{step_said(event['key'], self.version)} failed ({clean(event['why'])})"
                 self.remark(f"{failed}; once more in {event['in']:g} s")
-            case "rule" if self.row is not None:
-                self.row.rules[event["rule"]] = did(self.workflow.rules[event["rule"]].do.tag, event)
+            case "rule":
+                rules = self.opening_rules if self.row is None else self.row.rules  # before there was a model
+                rules[event["rule"]] = did(self.workflow.rules[event["rule"]].do.tag, event)
                 self.version = event.get("version", self.version)
             case "rounded":
                 self.end_round()

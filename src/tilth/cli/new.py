@@ -11,7 +11,7 @@ from tilth.cli.words import clean, count, number, options
 from tilth.dataset import Dataset
 from tilth.dataset.schema import SPLITS
 from tilth.errors import TilthError, UsageError
-from tilth.scaffold import new_project
+from tilth.scaffold import PATTERNS, new_project
 
 __all__ = ["new"]
 
@@ -22,10 +22,15 @@ FORMS = """tilth new needs a name, and records to start from: --from SOURCE. SOU
   a text a line, nothing labelled     tilth new notes --from notes.txt --classes good,bad"""
 
 SHOWN = 10
+BEGINNING = ("active-learning", "validated-active-learning")
+"""Patterns that need no label to begin with."""
 
 
 def new(name: Path | None, source: str | None, **told: Any) -> None:
     """Make a project, tell what was imported, and what to do next."""
+    if told["pattern"] == "list":
+        table(["pattern", "what it does"], [[name, one.about] for name, one in PATTERNS.items()])
+        return
     if name is None or source is None:
         raise UsageError(FORMS)
     try:
@@ -40,9 +45,9 @@ def new(name: Path | None, source: str | None, **told: Any) -> None:
     _splits(dataset)
     say(f"columns: {', '.join(_columns(dataset))}")
     say(f"labels: {_labels(dataset)}")
-    for line in (*_refused(dataset), *_missing(dataset)):
+    for line in (*_refused(dataset), *_missing(dataset, told["pattern"])):
         say(line)
-    for line in _next(dataset, name):
+    for line in _next(dataset, name, told["pattern"]):
         say(line)
 
 
@@ -92,13 +97,13 @@ def _refused(dataset: Dataset) -> Iterator[str]:
         yield f"  ... and {len(rows) - SHOWN:,} more"
 
 
-def _missing(dataset: Dataset) -> Iterator[str]:
+def _missing(dataset: Dataset, pattern: str | None) -> Iterator[str]:
     """Yield what a run would stumble over."""
     view = dataset.view
-    if not (view.train & view.labeled).any():
+    if not (view.train & view.labeled).any() and pattern not in BEGINNING:
         yield (
-            "note: no record of train has a label, so no model can be trained yet; import some with labels "
-            "(--label COLUMN, or a subfolder a class)"
+            "note: no record of train has a label, so a run can only begin by asking: --pattern active-learning writes "
+            "such a workflow; or import some with labels (--label COLUMN, or a subfolder a class)"
         )
     for split in ("valid", "test"):
         if not (view.among(split) & view.labeled).any():
@@ -106,7 +111,7 @@ def _missing(dataset: Dataset) -> Iterator[str]:
             yield f"note: {split} has no labelled record, so {what}; import more, or say which records by --split"
 
 
-def _next(dataset: Dataset, name: Path) -> Iterator[str]:
-    if (dataset.view.train & dataset.view.labeled).any():
+def _next(dataset: Dataset, name: Path, pattern: str | None) -> Iterator[str]:
+    if (dataset.view.train & dataset.view.labeled).any() or pattern is not None:
         yield f"next: tilth explain {name}   what would the rules in its workflow.py change?"
         yield f"      tilth run {name}"

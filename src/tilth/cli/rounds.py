@@ -23,12 +23,14 @@ _STEPS = {
     "start": "starting",
     "train": "training on version {version}",
     "evaluate": "evaluating",
+    "keep": "saving the model",
     "propose": "choosing records",
     "commit": "writing the changes",
     "ask": "asking",
     "answers": "asking, and taking the answers",
     "wait": "waiting for people",
     "take": "taking the answers",
+    "tune": "choosing the next model",
     "late": "taking answers that came late",
     "last": "taking the last answers",
     "plan": "choosing whom to ask",
@@ -119,10 +121,12 @@ class Row:
 def read_row(workflow: Workflow, event: Mapping[str, Any]) -> Row:
     """Return the row of a round that was just evaluated."""
     names = [repr(q) for q in workflow.report]
+    tuned = event.get("tuned")
     return Row(
         event["round"],
         event["version"],
         event["labels_spent"],
         [event["metrics"].get(name) for name in names],
         [event["test"].get(name) for name in names],
+        {} if tuned is None else {"model": Did(clean(tuned["said"]), "done")},
     )

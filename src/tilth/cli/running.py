@@ -142,7 +142,7 @@ def _project(file: Path) -> Path:
 def _result(workflow: Workflow, done: Run, file: Path) -> Iterator[str]:
     """Yield what a finished run has to say."""
     rounds = done.rounds
-    first, last = rounds[0], rounds[-1]
+    first, last = rounds[0], done.best
     yield f"{done.name} ended after {count(len(rounds), 'round')}: {clean(done.why)}"
     for name in (repr(q) for q in workflow.report):
         line = f"{clean(name)} on valid: {number(first.metrics.get(name))} → {number(last.metrics.get(name))}"

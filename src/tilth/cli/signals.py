@@ -54,7 +54,7 @@ class Source:
         version = f"version {self.state.view.version}"
         if self.state.outputs is None or self.run is None:
             return f"{version}, no model yet"
-        last = self.run.rounds[-1]
+        last = self.run.best
         return f"{version}, and the model that {self.run.name} trained in round {last.round} on version {last.version}"
 
     def missing(self, signal: Signal) -> str:
@@ -222,7 +222,7 @@ def _source(project: Path, which: str | None, engine: str | None) -> Source:
     if run.branch != dataset.branch_name:
         dataset = open_dataset(project, branch=run.branch)
     rounds = run.rounds
-    folder = dataset.path / "outputs" / rounds[-1].model if rounds else None
+    folder = dataset.path / "outputs" / run.best.model if rounds else None
     outputs = Outputs(folder) if folder is not None and folder.is_dir() else None
     return Source(State(dataset.at(dataset.version), outputs, tuple(rounds), run.spec["seed"]), run)
 

@@ -75,7 +75,7 @@ def _run(run: Run) -> dict[str, Any]:
     """Return how a run is."""
     state = run.standing
     rounds = run.rounds
-    last = rounds[-1] if rounds else None
+    last = run.best if rounds else None
     shown = {} if last is None else {name: last.metrics.get(name) for name in (last.test or last.metrics)}
     return {
         "run": run.name,

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tilth.dataset.contents import Contents
 from tilth.dataset.disk import force
 from tilth.dataset.log import Commit, Log
 from tilth.dataset.schema import Schema
@@ -47,9 +48,11 @@ class Core:
         self.path = path
         self.schema = schema
         self.store = Store(path, schema, durability=durability)
+        self.contents = Contents(self.store)
         self.log = Log(path / "commits", branch)
         self.lock = threading.RLock()
         self._views: dict[int, View] = {}
+        self.digests: dict[tuple[int, bool], str] = {}
         self._forced = False
 
     def view(self, version: int) -> View:

@@ -264,8 +264,7 @@ class Dataset:
 
         Ids and versions do not enter. `asked=False` leaves out which records were asked about.
         """
-        view = self.view
-        return digest(self._core, view, np.flatnonzero(view.alive), asked=asked)
+        return digest(self._core, self.view, asked=asked)
 
     def rejected(self) -> pa.Table:
         """Return the rows that imports refused with `on_error="quarantine"`: source, row, key, reason."""

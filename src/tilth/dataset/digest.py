@@ -13,12 +13,19 @@ from tilth.dataset.view import View
 __all__ = ["digest"]
 
 
-def digest(core: Core, view: View, ids: npt.NDArray[np.int64], *, asked: bool = True) -> str:
-    """Return a SHA-256 over key, content, label, weight, split and question state of records, ordered by key hash.
+def digest(core: Core, view: View, *, asked: bool = True) -> str:
+    """Return a SHA-256 over key, content, label, weight, split and question state of living records, by key hash.
 
     `asked=False` leaves the question state out: it does not matter to a model. Ids and versions do not enter: after a
-    crash they may be others while the data is the same.
+    crash they may be others while the data is the same. A version's is computed once.
     """
+    known = core.digests.get((view.version, asked))
+    if known is None:
+        known = core.digests[view.version, asked] = _computed(core, view, np.flatnonzero(view.alive), asked=asked)
+    return known
+
+
+def _computed(core: Core, view: View, ids: npt.NDArray[np.int64], *, asked: bool) -> str:
     keys = core.column("key_hash", view.version)[ids]
     order = np.argsort(keys, kind="stable")
     rows = ids[order]

@@ -4,6 +4,7 @@ from tilth.metrics.annotators import agreement, annotator_quality
 from tilth.metrics.compare import paired, standard_error
 from tilth.metrics.cost import cost, gain, labeled_count, labels_spent, pool_size, rounds
 from tilth.metrics.quality import accuracy, f1, log_loss, mae, precision, r2, recall, rmse
+from tilth.metrics.stopping import stability
 
 __all__ = [
     "accuracy",
@@ -23,5 +24,6 @@ __all__ = [
     "recall",
     "rmse",
     "rounds",
+    "stability",
     "standard_error",
 ]

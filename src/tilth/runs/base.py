@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from tilth.dataset import Dataset
+from tilth.errors import UsageError
 from tilth.html import table
 from tilth.runs.engines import database_of, project_of
 from tilth.runs.home import home_of, is_held, journal_of
 from tilth.runs.workers import Workers
 from tilth.state import Round
+from tilth.tuning import best
 
 __all__ = ["Run"]
 
@@ -72,9 +74,18 @@ class Run:
                     found["labels_spent"],
                     found["cost"],
                     self._rules(r, results),
+                    tuned=found.get("tuned", {}),
                 )
             )
         return out
+
+    @property
+    def best(self) -> Round:
+        """The round that it stands for: the newest, or where the model is tuned the one with the best so far."""
+        rounds = self.rounds
+        if not rounds:
+            raise UsageError(f"{self.name} has not evaluated a model yet; look again when its first round is trained")
+        return rounds[best(rounds)]
 
     @property
     def version(self) -> int:

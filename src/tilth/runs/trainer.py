@@ -41,7 +41,7 @@ class Inline:
             workflow.dataset.at(version),
             workflow.model,
             workflow.judge,
-            needs=workflow.needs,
+            needs=needs,
             seed=workflow.seed,
             keep=keep,
         )

@@ -11,6 +11,7 @@ from tilth.testing.decisions import check_action, check_annotator
 from tilth.testing.generators import check_generator
 from tilth.testing.models import check_model
 from tilth.testing.signals import check_metric, check_signal
+from tilth.testing.toys import toy
 
 __all__ = [
     "Oracle",
@@ -20,4 +21,5 @@ __all__ = [
     "check_metric",
     "check_model",
     "check_signal",
+    "toy",
 ]

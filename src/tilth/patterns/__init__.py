@@ -1,0 +1,17 @@
+"""The workflows of data-centric work as functions: each returns a `Workflow` that runs as it is, or is recomposed."""
+
+from tilth.patterns.general import data_centric, dataprepops, model_centric
+from tilth.patterns.labels import active_learning, plateau, stable, validated_active_learning
+from tilth.patterns.repair import cleaning, curation
+
+__all__ = [
+    "active_learning",
+    "cleaning",
+    "curation",
+    "data_centric",
+    "dataprepops",
+    "model_centric",
+    "plateau",
+    "stable",
+    "validated_active_learning",
+]
