@@ -36,6 +36,7 @@ MODULES = (
     "tilth.scramble",
     "tilth.selectors",
     "tilth.signals",
+    "tilth.synthesis",
     "tilth.testing",
 )
 """Public, with names that are not (all) in `tilth` itself: the catalogue of signals, what a drawing is made of, and

@@ -9,6 +9,7 @@ from .actions import relabel as relabel
 from .actions import remove as remove
 from .actions import restore as restore
 from .actions import reweight as reweight
+from .actions import synthesise as synthesise
 from .algebra import metric as metric
 from .algebra import signal as signal
 from .dataset import Dataset as Dataset
@@ -45,6 +46,7 @@ from .selectors import quarantined as quarantined
 from .selectors import records as records
 from .selectors import removed as removed
 from .selectors import unlabeled as unlabeled
+from .selectors import wanted as wanted
 from .signals import age as age
 from .signals import density as density
 from .signals import duplicate as duplicate
@@ -60,5 +62,9 @@ from .sources import GrowingCsv as GrowingCsv
 from .sources import ParquetFolder as ParquetFolder
 from .sources import SqlQuery as SqlQuery
 from .state import State as State
+from .synthesis import Interpolation as Interpolation
+from .synthesis import Mixture as Mixture
+from .synthesis import agrees as agrees
+from .synthesis import apart as apart
 from .tuning import Tune as Tune
 from .workflow import Workflow as Workflow

@@ -156,6 +156,7 @@ class Changes:
     (record id it derives from, -1 = none) and `recipe` (how). `revised` has a row a changed record: `record_id`, the
     user's columns, `recipe`. Both are None where nothing is added or revised. `batch`: where they bring rows of a
     source, which; `rejected`: those of its rows that could not enter. Nothing is written until `Dataset.commit`.
+    `note`: what the action has to say of it, for the message of the commit; it is not saved.
     """
 
     events: pa.Table
@@ -163,6 +164,7 @@ class Changes:
     revised: pa.Table | None = None
     batch: Batch | None = None
     rejected: pa.Table | None = None
+    note: str = ""
 
     @property
     def count(self) -> int:
@@ -206,7 +208,7 @@ class Changes:
         if revised is not None:
             revised = revised.filter(pa.array(np.isin(revised["record_id"].to_numpy(), ids)))
             revised = revised if revised.num_rows else None
-        return Changes(table, added, revised)
+        return Changes(table, added, revised, self.batch, self.rejected, self.note)
 
     @staticmethod
     def none() -> "Changes":

@@ -87,12 +87,13 @@ def propose(
             return {"n": 0, "why": f"nothing to ask: {chosen.reason}"}
         found.save(folder)
         return found.plan() | {"by": to_json(found.by)}
+    why = f"{chosen.reason}; {found.note}" if found.note else chosen.reason
     if found.count == 0 and found.batch is None:
-        return {"n": 0, "why": f"nothing to change: {chosen.reason}"}
+        return {"n": 0, "why": f"nothing to change: {why}"}
     found.save(folder)
     if found.batch is not None:
         return {"n": found.batch.rows, "why": str(found.batch)}
-    return {"n": found.count, "why": chosen.reason}
+    return {"n": found.count, "why": why}
 
 
 def commit(workflow: Workflow, folder: Path, *, key: str | None, base: int, **about: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from tilth.dataset import Dataset
 from tilth.errors import TilthError
 from tilth.questions import Question
 from tilth.rules import Rule
-from tilth.selectors.picked import Chosen
+from tilth.selectors import Chosen, Selector
 from tilth.selectors.picking import said
 from tilth.state import Round, State
 from tilth.taking import picks
@@ -52,7 +52,7 @@ async def pick(
 def candidates(rule: Rule, state: State) -> Chosen:
     """Return what is put forward: what the rule selects among all that nobody has left out when it was shown."""
     _, no = said(state.dataset, _wanted(rule))
-    return rule.choose(state) if rule.select is None else rule.select.without(no).choose(state)
+    return rule.select.without(no).choose(state) if isinstance(rule.select, Selector) else rule.choose(state)
 
 
 def picked(rule: Rule, shown: State, now: Dataset) -> Chosen:

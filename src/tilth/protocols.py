@@ -1,7 +1,7 @@
-"""All that a user may bring: models, annotators, sources, tuners. Functions and values, never a subclass.
+"""All that a user may bring: models, annotators, generators, sources, tuners. Functions and values, never a subclass.
 
-The exams in `tilth.testing` (`check_model`, `check_annotator`, `check_source`) tell whether what you brought keeps the
-promises below.
+The exams in `tilth.testing` (`check_model`, `check_annotator`, `check_generator`, `check_source`) tell whether what you
+brought keeps the promises below.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,13 @@ __all__ = [
     "Fitted",
     "FittedCommittee",
     "FittedInEpochs",
+    "Generator",
     "Model",
     "Source",
     "Task",
     "Trial",
     "Tuner",
+    "Want",
 ]
 
 Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
@@ -158,6 +160,53 @@ class Annotator(Protocol):
         Must be a pure function of (record keys, question, votes, earlier): a question that is asked again after a crash
         gets the same answers. `question` is the key of the question, unique within a run; `earlier`: how many votes
         each record had before, so that these come from others.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Want:
+    """Records that do not exist yet, as they are wanted: so many, of a class, in a part of the data, and why.
+
+    >>> Want(20, label="cat", within="age < 1", reason="the model is wrong in 40.0% of it").text
+    '20 records of class cat where age < 1'
+
+    `count`: how many. `label`: a class name, None = as the examples have it. `within`: a slice as `in_slice` reads it,
+    "" = anywhere. `reason`: why so many are wanted.
+    """
+
+    count: int
+    label: str | None = None
+    within: str = ""
+    reason: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Which records are wanted, in words; "" = any."""
+        where = f"where {self.within}" if self.within else ""
+        return " ".join(part for part in (f"of class {self.label}" if self.label is not None else "", where) if part)
+
+    @property
+    def text(self) -> str:
+        """How many of which are wanted, in words."""
+        return f"{self.count:,} record{'s' * (self.count != 1)} {self.kind}".rstrip()
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """How to make records that do not exist yet, from examples: a value that is described by `spec`."""
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """JSON that describes it; `{"generator": "module:Class", ...}`, and `Class.from_spec(spec)` rebuilds it."""
+        ...
+
+    def generate(self, want: Want, exemplars: pa.Table, n: int, seed: int) -> pa.Table:
+        """Return up to n new rows with the columns of `exemplars`, and `parent`: the row there that each is made from.
+
+        `exemplars` has the columns that models see, one row a real record that is as wanted, the best example first,
+        m >= 1 in all. A new record gets the label of its parent and stays with it. Must be pure: equal arguments give
+        equal rows; fewer than n, where there is no way to make as many.
         """
         ...
 

@@ -9,7 +9,7 @@ from tilth.algebra import Condition, Value, show
 from tilth.errors import UsageError
 from tilth.html import table
 from tilth.metrics import accuracy
-from tilth.selectors import Chosen, Selector
+from tilth.selectors import Chosen, Selector, Wanted
 from tilth.selectors.picking import PickedBy
 from tilth.state import State
 
@@ -72,7 +72,7 @@ class Rule(Value, tag="rule"):
     wrong kind, and where a gate would take back what people answered.
     """
 
-    select: Selector | None = None
+    select: Selector | Wanted | None = None
     do: Action = field(kw_only=True)
     when: Condition | None = None
     gate: Gate | None = None
@@ -82,15 +82,17 @@ class Rule(Value, tag="rule"):
             raise UsageError(f"Rule(do={self.do!r}): say to which records: select=records.where(...), for example")
         if self.select is not None and isinstance(self.do, Action) and not self.do.chooses:
             raise UsageError(f"Rule(select={self.select!r}): {self.do!r} chooses nothing; leave out select=")
-        if self.select is not None and not isinstance(self.select, Selector):
+        if self.select is not None and not isinstance(self.select, (Selector, Wanted)):
             raise UsageError(
-                f"Rule(select={self.select!r}): a selector such as unlabeled.top(100, by=margin()), got "
-                f"{type(self.select).__name__}"
+                f"Rule(select={self.select!r}): a selector such as unlabeled.top(100, by=margin()), or wanted(...), "
+                f"got {type(self.select).__name__}"
             )
         if not isinstance(self.do, Action):
             raise UsageError(
                 f"Rule(do={self.do!r}): an action such as remove() or annotate(by=...), got {type(self.do).__name__}"
             )
+        if self.select is not None:
+            self.do.fits(self.select)
         if self.when is not None and (not isinstance(self.when, Condition) or self.when.per_record):
             raise UsageError(
                 f"Rule(when={self.when!r}): a condition on the whole state such as accuracy() < 0.9; conditions on "

@@ -23,6 +23,7 @@ from tilth.qualify import Part, Verdict
 from tilth.qualify.reading import Ear
 from tilth.qualify.verdict import DATA_CENTRIC
 from tilth.rules import Rule
+from tilth.selectors import Chosen
 from tilth.state import State
 from tilth.workflow import Workflow
 
@@ -99,6 +100,11 @@ def _asked(part: Part, decide: Decide, state: State) -> Decided:
         raise
 
 
+def _chosen(chosen: Chosen) -> Decided:
+    """Return which records were chosen, and which were wanted that do not exist yet."""
+    return frozenset([*chosen.ids.tolist(), *(want.text for want in chosen.wants)])
+
+
 def _decision(workflow: Workflow, part: Part, state: State) -> Decide | None:
     """Return what a part decides, as a function of the state; None for what decides nothing about records."""
     if part.part == "trigger" and workflow.trigger is not None:
@@ -110,7 +116,7 @@ def _decision(workflow: Workflow, part: Part, state: State) -> Decide | None:
         case "when" if rule.when is not None:
             return _of_condition(rule.when)
         case "select":
-            return lambda s: frozenset(rule.choose(s).ids.tolist())
+            return lambda s: _chosen(rule.choose(s))
         case "do" if isinstance(_done(rule), (Relabel, Reweight)):
             chosen = rule.choose(state)
 

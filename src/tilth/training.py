@@ -15,11 +15,12 @@ import pyarrow as pa
 from tilth.compute.folds import out_of_fold
 from tilth.dataset import Dataset
 from tilth.dataset.splits import draw
-from tilth.errors import UsageError
+from tilth.errors import NotFound, UsageError
+from tilth.functions import find
 from tilth.outputs import KINDS, LEARNED, THERE, Outputs
 from tilth.protocols import Fitted, FittedCommittee, FittedInEpochs, Model
 
-__all__ = ["extend", "model_ref", "train"]
+__all__ = ["embeddings", "extend", "fitted_model", "model_ref", "train"]
 
 T = TypeVar("T")
 Ids = npt.NDArray[np.int64]
@@ -66,12 +67,9 @@ def train(
     for kind in sorted(wanted & set(_ONLY_SOME)):
         _given(model, kind)
     learned = view.train & view.labeled & (view.weight > 0)
-    outputs = Outputs.create(
-        folder,
-        ids,
-        {"seed": seed, "model": dict(model.spec), "labelled": int((view.train & view.labeled).sum())},
-        np.where(learned[ids], LEARNED, THERE).astype(np.int8),
-    )
+    about = {"seed": seed, "model": dict(model.spec), "labelled": int((view.train & view.labeled).sum())}
+    part = np.where(learned[ids], LEARNED, THERE).astype(np.int8)
+    outputs = Outputs.create(folder, ids, about | {"probe": dict(probe.spec)}, part)
     missing = wanted - outputs.kinds
     saved = folder / "model"
     if missing or (keep and not saved.exists()):
@@ -124,7 +122,7 @@ def extend(dataset: Dataset, model: Model, outputs: Outputs, *, needs: Iterable[
     made = Outputs.create(folder, ids[order], outputs.about, lesson[order])
     missing = [kind for kind in wanted if kind not in made.kinds]
     if missing:
-        fitted, watch = model.load(outputs.folder / "model", task=dataset.schema.label.task), _Watch()
+        fitted, watch = fitted_model(dataset, outputs)[1], _Watch()
         if "probabilities" in missing:
             said = np.concatenate([outputs.get("probabilities"), _predict(dataset, fitted, new, None, watch)], axis=1)
             made.add("probabilities", said[:, order])
@@ -132,6 +130,35 @@ def extend(dataset: Dataset, model: Model, outputs: Outputs, *, needs: Iterable[
             said = np.concatenate([outputs.get("embeddings"), _embed(dataset, model, fitted, new, None, watch)])
             made.add("embeddings", said[order])
     return made
+
+
+def fitted_model(dataset: Dataset, outputs: Outputs) -> tuple[Model, Fitted]:
+    """Return the model that made some outputs, trained: for what it says of records that are not in the dataset.
+
+    Read from where it was kept, or taken from this process where it was the last to be fitted, else trained again on
+    the version of `dataset`, or of those before it, that it was trained on: that takes as long as the first time.
+    NotFound where there is none such.
+    """
+    about = outputs.about
+    model = _rebuilt(about["model"])
+    saved = outputs.folder / "model"
+    if saved.exists():
+        return model, model.load(saved, task=dataset.schema.label.task)
+    if outputs.folder in _newest:
+        return model, _newest[outputs.folder]
+    # what an earlier Tilth wrote does not say by which probe
+    for version in range(dataset.version, -1, -1) if "probe" in about else ():
+        then = dataset.at(version)
+        if model_ref(then, model, _rebuilt(about["probe"]), seed=about["seed"]) == outputs.ref:
+            return model, _Lesson(then, about["seed"], _Watch(), np.empty(0, np.int64), None).fit(model)
+    raise NotFound(
+        f"model {outputs.ref} was not kept, and none of the versions 0 to {dataset.version} is what it was trained on; "
+        "train it again with keep=True"
+    )
+
+
+def _rebuilt(spec: Mapping[str, Any]) -> Model:
+    return find(spec["model"]).from_spec(spec)
 
 
 class _Watch:
@@ -271,6 +298,11 @@ def _embed(
             "them; give SklearnModel(..., embed=STEP)"
         )
     return np.concatenate([_numbers(features) for _, features in _chunks(dataset, ids, every)])
+
+
+def embeddings(model: Model, fitted: Fitted, features: pa.Table) -> npt.NDArray[np.float32]:
+    """Return the embeddings of rows, float32[n, d]: the model's, or the numbers themselves where it gives none."""
+    return fitted.embed(features) if "embeddings" in model.gives else _numbers(features)
 
 
 def _numbers(features: pa.Table) -> npt.NDArray[np.float32]:

@@ -6,6 +6,7 @@ from tilth.actions.grow import augment, modify
 from tilth.actions.ingest import ingest
 from tilth.actions.label import annotate, relabel
 from tilth.actions.shape import remove, restore, reweight
+from tilth.actions.synthesise import synthesise
 
 __all__ = [
     "Action",
@@ -20,4 +21,5 @@ __all__ = [
     "remove",
     "restore",
     "reweight",
+    "synthesise",
 ]

@@ -16,7 +16,7 @@ from tilth.errors import UsageError
 from tilth.labeling.panel import Panel
 from tilth.protocols import Annotator
 from tilth.questions import Question
-from tilth.selectors import Chosen
+from tilth.selectors import Chosen, Selector, Wanted
 from tilth.state import State
 
 __all__ = ["Approved", "approved"]
@@ -44,6 +44,10 @@ class Approved(Action, tag="approved"):
     def waits(self) -> bool:
         """Always: people say yes or no."""
         return True
+
+    def fits(self, select: Selector | Wanted) -> None:
+        """Whatever the action itself can be done with."""
+        self.action.fits(select)
 
     def propose(self, chosen: Chosen, state: State) -> Question:
         """Return the action's changes as a question, a task a record."""

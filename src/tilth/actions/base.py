@@ -13,7 +13,7 @@ from tilth.algebra import Function, Value, show, to_json
 from tilth.changes import Changes
 from tilth.errors import UsageError
 from tilth.questions import Question
-from tilth.selectors import Chosen
+from tilth.selectors import Chosen, Selector, Wanted
 from tilth.state import State
 
 __all__ = ["Action", "Custom", "action"]
@@ -33,6 +33,14 @@ class Action(Value, ABC):
     def waits(self) -> bool:
         """Whether people may have to answer, in their own time."""
         return False
+
+    def fits(self, select: Selector | Wanted) -> None:
+        """Raise UsageError where it cannot be done with what `select` chooses."""
+        if isinstance(select, Wanted):
+            raise UsageError(
+                f"{self!r} is done with records that are there, and {select!r} speaks of records that do not exist "
+                "yet; synthesise(by=...) makes them, collect(by=team) asks people for them"
+            )
 
     @abstractmethod
     def propose(self, chosen: Chosen, state: State) -> Changes | Question:

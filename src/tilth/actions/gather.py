@@ -11,25 +11,34 @@ from tilth.actions.base import Action
 from tilth.algebra import show
 from tilth.errors import UsageError
 from tilth.labeling.team import Team
+from tilth.protocols import Want
 from tilth.questions import Question, terms
-from tilth.selectors import Chosen
+from tilth.selectors import Chosen, Selector, Wanted
 from tilth.signals.making import count
 from tilth.state import State
 
 __all__ = ["collect", "edit"]
 
 
-def collect(n: int, *, by: Team, wanted: str = "", patience: str | None = None, enough: float = 1.0) -> "Collect":
-    """Ask a team for n new records like the chosen ones; what they bring enters the training data.
+def collect(
+    n: int | None = None, *, by: Team, wanted: str = "", patience: str | None = None, enough: float = 1.0
+) -> "Collect":
+    """Ask a team for new records, n like the chosen ones or those that are wanted; what they bring is trained on.
 
-    >>> collect(20, by=Team("field"), wanted="cats at night")
-    collect(20, by=Team("field"), wanted="cats at night")
+    >>> from tilth.rules import Rule
+    >>> from tilth.selectors import labeled, wanted
+    >>> Rule(select=labeled.where(label="cat"), do=collect(20, by=Team("field"), wanted="cats at night"))
+    Rule(select=labeled.where(label="cat"), do=collect(20, by=Team("field"), wanted="cats at night"))
+    >>> Rule(select=wanted(200, per="label"), do=collect(by=Team("field")))
+    Rule(select=wanted(200, per="label"), do=collect(by=Team("field")))
 
-    The chosen records are the examples; `wanted` says in words what they have in common. Each record brought is checked
+    Chosen records are the examples; `wanted` says in words what they have in common. Where a rule selects
+    `wanted(...)`, that says how many of which, and each task names its class and slice. Each record brought is checked
     like an import (columns, label) before it enters, with who brought it in its history. `enough` and `patience` as for
     `annotate`.
     """
-    return Collect(count("collect(n)", n), _team(by, "collect"), wanted, *_terms("collect", enough, patience))
+    n = n if n is None else count("collect(n)", n)
+    return Collect(n, _team(by, "collect"), wanted, *_terms("collect", enough, patience))
 
 
 def edit(*, by: Team, columns: Sequence[str] = (), enough: float = 1.0, patience: str | None = None) -> "Edit":
@@ -61,7 +70,7 @@ def _terms(name: str, enough: float, patience: str | None) -> tuple[float, str |
 class Collect(Action, tag="collect"):
     """See `collect`."""
 
-    n: int
+    n: int | None
     by: Team
     wanted: str = ""
     enough: float = 1.0
@@ -72,24 +81,37 @@ class Collect(Action, tag="collect"):
     def waits(self) -> bool:
         return True
 
+    def fits(self, select: Selector | Wanted) -> None:
+        """With either, as long as one of both says how many."""
+        if isinstance(select, Wanted) and self.n is not None:
+            raise UsageError(f"{self!r}: {select!r} says how many already; leave {self.n} out")
+        if not isinstance(select, Wanted) and self.n is None:
+            raise UsageError(f"{self!r} does not say how many: collect(20, by=...), or select=wanted(20, ...)")
+
     def propose(self, chosen: Chosen, state: State) -> Question:
-        if len(chosen) == 0:
+        if len(chosen) == 0 and not chosen.wants:
             return Question(self.by, np.empty(0, np.int64), reason=chosen.reason, kind="collect")
-        like = state.dataset.keys(chosen.ids[:5])
-        detail = json.dumps({"wanted": self.wanted, "like": like}, ensure_ascii=False)
+        details: list[str] = []
+        for i, want in enumerate(chosen.wants or (Want(self.n or 0),)):
+            like = state.dataset.keys(chosen.examples(i)[:5])
+            said = "; ".join(text for text in (want.kind, self.wanted) if text)
+            details += [json.dumps({"wanted": said, "like": like}, ensure_ascii=False)] * want.count
+        texts = [want.text for want in chosen.wants]
+        like = f"records like {', '.join(state.dataset.keys(chosen.ids[:5]))}"
         return Question(
             self.by,
-            -1 - np.arange(self.n),
+            -1 - np.arange(len(details)),
             reason=chosen.reason,
             kind="collect",
             enough=self.enough,
             patience=self.patience,
-            details=[detail] * self.n,
-            wanted=self.wanted or f"records like {', '.join(like)}",
+            details=details,
+            wanted="; ".join([*texts, *([self.wanted] if self.wanted else [])]) or like,
         )
 
     def __repr__(self) -> str:
-        return _written("collect", [show(self.n)], self, ("by", "wanted", "enough", "patience"))
+        first = [] if self.n is None else [show(self.n)]
+        return _written("collect", first, self, ("by", "wanted", "enough", "patience"))
 
 
 @dataclass(frozen=True, repr=False)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from tilth.actions.approval import approved
 from tilth.actions.base import Action
+from tilth.actions.records import label_of
 from tilth.actions.shape import evidence
 from tilth.algebra import Function
 from tilth.changes import EVENT, Changes, Op, events
@@ -88,9 +89,8 @@ class Augment(Action, tag="augment"):
             return Changes(poison)
         table = _payload(dataset, rows, self.by)
         parent = np.array(parents, np.int64)
-        label0 = state.view.label[parent] if dataset.schema.label.kind != "classes" else _as_json(dataset, parent)
         added = table.append_column("key", pa.array(keys)).append_column(
-            "label0", pa.array(label0, dataset.schema.label.arrow)
+            "label0", pa.array(label_of(state, parent), dataset.schema.label.arrow)
         )
         added = added.append_column("split0", pa.array(np.zeros(len(rows), np.int8)))
         added = added.append_column("parent", pa.array(parent)).append_column("recipe", pa.array([recipe] * len(rows)))
@@ -181,10 +181,6 @@ def _payload(dataset: Dataset, rows: list[Record], by: Function) -> pa.Table:
         except (pa.ArrowInvalid, pa.ArrowTypeError) as why:
             raise UsageError(f"{by!r} made values of column {column.name!r} that are no {column.kind}: {why}") from why
     return pa.table(columns)
-
-
-def _as_json(dataset: Dataset, ids: Any) -> list[str | None]:
-    return [None if names is None else json.dumps(names) for names in dataset.labels(ids)]
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tilth.errors import NotData, UsageError, did_you_mean
 from tilth.functions import find, source_hash, where
-from tilth.protocols import Annotator, Model, Source, Tuner
+from tilth.protocols import Annotator, Generator, Model, Source, Tuner
 
 __all__ = ["Function", "Value", "from_json", "show", "to_json"]
 
@@ -103,7 +103,7 @@ def to_json(item: Any) -> Any:
         return to_json(tuple(cast(Iterable[Any], item)))
     if isinstance(item, np.generic):
         return item.item()
-    if isinstance(item, (Model, Annotator, Source, Tuner)):
+    if isinstance(item, (Model, Annotator, Generator, Source, Tuner)):
         return {"$": "brought", "spec": dict(item.spec)}
     if callable(item):
         return Function.of(item).to_json()
@@ -125,7 +125,8 @@ def from_json(data: Any) -> Any:
         return tuple(from_json(part) for part in mapping["items"])
     if tag == "brought":
         spec = mapping["spec"]
-        kind = next(spec[k] for k in ("annotator", "tuner", "model", "source") if k in spec)
+        # what asks a language model says which by "model", and a tuner by "source" whether its space was edited
+        kind = next(spec[k] for k in ("generator", "annotator", "tuner", "model", "source") if k in spec)
         return find(kind).from_spec(spec)
     if tag not in _VALUES:
         raise UsageError(f"{tag!r} is no value that this version of Tilth knows. {did_you_mean(tag, _VALUES)}")

@@ -115,7 +115,10 @@ def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
     order = {record: i for i, record in enumerate(chosen.ids.tolist())}
     first = sorted(effects, key=lambda record: order.get(record, len(order)))[:SHOWN]
     rows: list[dict[str, Any]] = []
-    for key, record in zip(state.dataset.keys(np.array(first, np.int64)), first, strict=True):
+    ids = np.array(first, np.int64)
+    there = iter(state.dataset.keys(ids[ids >= 0]))
+    for record in first:
+        key = next(there) if record >= 0 else f"new {-record}"  # one that is to be collected
         score = None if chosen.score is None or record not in order else float(chosen.score[order[record]])
         rows.append({"key": key, "score": score, "change": effects[record], "reason": chosen.reason})
     return out | {

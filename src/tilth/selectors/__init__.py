@@ -2,8 +2,20 @@
 
 from tilth.selectors.picked import Chosen
 from tilth.selectors.selector import Selector
+from tilth.selectors.wanted import Wanted, wanted
 
-__all__ = ["Chosen", "Selector", "answered", "labeled", "quarantined", "records", "removed", "unlabeled"]
+__all__ = [
+    "Chosen",
+    "Selector",
+    "Wanted",
+    "answered",
+    "labeled",
+    "quarantined",
+    "records",
+    "removed",
+    "unlabeled",
+    "wanted",
+]
 
 records = Selector("records")
 """All living training records, labelled or not."""

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilth.dataset.splits import draw
+from tilth.protocols import Want
 from tilth.state import State
 
 __all__ = ["Best", "Chosen", "Picked", "highest", "shuffled"]
@@ -26,7 +27,8 @@ class Chosen:
 
     `ids`: int64[k]; `score`: float64[k], the value of `signal` (its text) for each, or None where no signal ranked
     them; `reason`: one text for all of them; `passed_over`: how many were left out because what was asked of them is
-    not known (NaN).
+    not known (NaN). Where records are wanted that do not exist yet, `wants` says which, and `ids` are the examples of
+    the first want, then of the next; `of` int64[k]: which want each is an example of.
     """
 
     ids: Ids
@@ -34,6 +36,12 @@ class Chosen:
     signal: str | None
     reason: str
     passed_over: int = 0
+    wants: tuple[Want, ...] = ()
+    of: Ids | None = None
+
+    def examples(self, want: int) -> Ids:
+        """Return the examples of one of the wants, best first."""
+        return self.ids if self.of is None else self.ids[self.of == want]
 
     @staticmethod
     def none(reason: str) -> "Chosen":

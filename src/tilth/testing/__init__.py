@@ -8,6 +8,7 @@
 
 from tilth.labeling import Oracle
 from tilth.testing.decisions import check_action, check_annotator
+from tilth.testing.generators import check_generator
 from tilth.testing.models import check_model
 from tilth.testing.signals import check_metric, check_signal
 from tilth.testing.sources import check_source
@@ -17,6 +18,7 @@ __all__ = [
     "Oracle",
     "check_action",
     "check_annotator",
+    "check_generator",
     "check_metric",
     "check_model",
     "check_signal",
