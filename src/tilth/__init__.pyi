@@ -26,6 +26,7 @@ from .metrics import mae as mae
 from .metrics import precision as precision
 from .metrics import r2 as r2
 from .metrics import recall as recall
+from .metrics import rejected as rejected
 from .metrics import rmse as rmse
 from .metrics import rounds as rounds
 from .record import Record as Record

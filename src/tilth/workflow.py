@@ -8,17 +8,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tilth.algebra import Condition, Quantity, Value, from_json, to_json
+from tilth.algebra import Condition, Metric, Quantity, Value, from_json, to_json
 from tilth.dataset import Dataset
 from tilth.durations import seconds
-from tilth.errors import UsageError
+from tilth.errors import UsageError, did_you_mean
 from tilth.functions import find
 from tilth.html import table
 from tilth.labeling.panel import Panel
 from tilth.metrics import accuracy, rmse
+from tilth.metrics.verdicts import REJECTED
 from tilth.outputs import Outputs
 from tilth.protocols import Model
-from tilth.rules import Rule, named
+from tilth.rules import Gate, Rule, named
 from tilth.state import Round, State
 
 __all__ = ["Workflow"]
@@ -35,7 +36,9 @@ class Workflow:
     every round (default accuracy, or rmse for numbers); `probe`: the model by which label quality is judged (default:
     random forest and nearest neighbours); `seed`: every draw follows from it. A finished project is
     entered again `every` so often ("1h"), if `trigger` holds then: a condition on the data and on what the last model
-    said; nothing is trained for it. Held-out records are never chosen by a rule. UsageError names the wrong part.
+    said; nothing is trained for it. `gate` judges what all rules of a round changed together, after their own gates,
+    and takes all of it back where it did not help. Held-out records are never chosen by a rule. UsageError names the
+    wrong part.
     """
 
     dataset: Dataset
@@ -48,6 +51,7 @@ class Workflow:
     name: str = ""
     every: str | None = None
     trigger: Condition | None = None
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.dataset, Dataset):
@@ -69,6 +73,7 @@ class Workflow:
             raise UsageError(
                 f"Workflow(trigger={self.trigger!r}): a condition on the whole state, such as pool_size() >= 500"
             )
+        self._check_gates()
         kind = self.dataset.schema.label.kind
         if not self.report:
             object.__setattr__(self, "report", (rmse() if kind == "number" else accuracy(),))
@@ -81,6 +86,29 @@ class Workflow:
                         f"{self.dataset.name!r} are of kind {kind!r}"
                     )
 
+    def _check_gates(self) -> None:
+        if self.gate is not None:
+            if not isinstance(self.gate, Gate):
+                raise UsageError(f"Workflow(gate={self.gate!r}): a Gate, such as Gate(improves=accuracy())")
+            asks = [name for name, rule in self.rules.items() if rule.do.asks]
+            if asks and self.gate.rejected != "hold":
+                raise UsageError(
+                    f"rule {asks[0]!r} asks an annotator, whose answers are never taken back; write Workflow(gate="
+                    'Gate(..., rejected="hold")) to set the labels back and keep the answers'
+                )
+        for where, value in self.parts():
+            for part in value.walk():
+                if not isinstance(part, Metric) or part.function.where != REJECTED:
+                    continue
+                name = part.args["rule"]
+                if name not in self.rules:
+                    raise UsageError(f"{where}: {part!r}: no rule {name!r}. {did_you_mean(name, self.rules)}")
+                if self.gate is None and self.rules[name].gate is None:
+                    raise UsageError(
+                        f"{where}: {part!r}: nothing judges rule {name!r}, so that it is never rejected; give it a "
+                        "gate: Rule(..., gate=Gate())"
+                    )
+
     def parts(self) -> Iterable[tuple[str, Value]]:
         """Yield every value in it with the name of its place."""
         for name, rule in self.rules.items():
@@ -88,6 +116,8 @@ class Workflow:
         yield "until", self.until
         if self.trigger is not None:
             yield "trigger", self.trigger
+        if self.gate is not None:
+            yield "gate", self.gate
         for quantity in self.report:
             yield "report", quantity
 
@@ -127,6 +157,7 @@ class Workflow:
             "name": self.name,
             "every": self.every,
             "trigger": None if self.trigger is None else self.trigger.to_json(),
+            "gate": None if self.gate is None else self.gate.to_json(),
         }
 
     @classmethod
@@ -144,6 +175,7 @@ class Workflow:
             name=data["name"],
             every=data.get("every"),
             trigger=from_json(data.get("trigger")),
+            gate=from_json(data.get("gate")),
         )
 
     def spec_hash(self) -> str:
@@ -166,6 +198,7 @@ class Workflow:
             f"    until={self.until!r},",
             *([f"    every={json.dumps(self.every)},"] if self.every else []),
             *([f"    trigger={self.trigger!r},"] if self.trigger is not None else []),
+            *([f"    gate={self.gate!r},"] if self.gate is not None else []),
             ")",
         ]
         return "\n".join(lines)
@@ -174,6 +207,7 @@ class Workflow:
         rows = [
             ["model", repr(self.model)],
             *[row for name, rule in self.rules.items() for row in _drawn(name, rule)],
+            *([["gate of each round", repr(self.gate)]] if self.gate is not None else []),
             ["until", repr(self.until)],
         ]
         return table(f"Workflow on {self.dataset!r}", ["part", "value"], rows)

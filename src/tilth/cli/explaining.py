@@ -18,6 +18,7 @@ from tilth.errors import RunFailed, TilthError
 from tilth.labeling.panel import Panel
 from tilth.outputs import KINDS, Outputs
 from tilth.questions import Question
+from tilth.rules import Gate
 from tilth.state import Round, State
 from tilth.training import model_ref, train
 from tilth.workflow import Workflow
@@ -58,6 +59,7 @@ def look(workflow: Workflow) -> dict[str, Any]:
             "holds": workflow.until.holds(state),
         },
         "rules": {name: _rule(workflow, name, state) for name in workflow.rules},
+        **({} if workflow.gate is None else {"gate": _gate(workflow.gate)}),
     }
 
 
@@ -82,6 +84,23 @@ def _rounds(workflow: Workflow) -> tuple[Round, ...]:
     return tuple(run.rounds[: max(begun - 1, 0)])
 
 
+def _gate(gate: Gate) -> dict[str, Any]:
+    """Return what a gate asks for, in words."""
+    return {
+        "gate": repr(gate),
+        "improves": repr(gate.improves),
+        "at_least": gate.bar,
+        "protects": {repr(metric): tolerance for metric, tolerance in gate.protected},
+        "seeds": gate.seeds,
+    }
+
+
+def _kept_if(gate: dict[str, Any]) -> str:
+    also = "".join(f", and {clean(metric)} falls by {by:g} at most" for metric, by in gate["protects"].items())
+    seeds = f" (mean of {gate['seeds']} training seeds)" if gate["seeds"] > 1 else ""
+    return f"kept only if {clean(gate['improves'])} on valid gains {gate['at_least']}{also}{seeds}"
+
+
 def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
     rule = workflow.rules[name]
     out: dict[str, Any] = {"select": repr(rule.select), "do": repr(rule.do)}
@@ -89,8 +108,7 @@ def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
     if panels:
         out["panel"] = [{"panel": p.name, "stage": stage, "what": what} for p in panels for stage, what in p.stages]
     if rule.gate is not None:
-        least = "a standard error or more" if rule.gate.by is None else f"{rule.gate.by:g} or more"
-        out["gate"] = {"gate": repr(rule.gate), "improves": repr(rule.gate.improves), "at_least": least}
+        out["gate"] = _gate(rule.gate)
     try:
         if rule.when is not None:
             holds = rule.when.holds(state)
@@ -194,12 +212,15 @@ def _tell(found: Mapping[str, Any]) -> None:
         for stage in rule.get("panel", ()):
             paragraph(f"{clean(stage['stage'])}: {clean(stage['what'])}", indent=10)
         if "gate" in rule:
-            say(f"  gate    kept only if {clean(rule['gate']['improves'])} on valid gains {rule['gate']['at_least']}")
+            paragraph(f"gate    {_kept_if(rule['gate'])}", indent=2)
         if rule["first"]:
             signal = clean(rule["signal"] or "score")
             rows = [[r["key"], number(r["score"]), r["change"]] for r in rule["first"]]
             table(["key", signal, "what would happen"], rows, right=[signal], indent=10)
         if rule["changes"] > len(rule["first"]) > 0:
             say(f"          ... and {rule['changes'] - len(rule['first']):,} more")
+    if "gate" in found:
+        say()
+        paragraph(f"gate of the round: what all rules change is {_kept_if(found['gate'])}")
     say()
     say("Nothing was changed. Each rule was looked at on its own; in a run it sees what the rules before it did.")
