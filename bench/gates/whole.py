@@ -34,9 +34,8 @@ def _through_tilth(folder: Path, seed: int, gate: Gate, *, valid: int) -> list[t
     kinds = [KINDS[i % 3] for i in chance.permutation(LOOKS)]
     for i, kind in enumerate(kinds):
         free = np.flatnonzero((edit == "none") & {"harmful": ~off, "null": np.ones(n, bool), "helpful": off}[kind])
-        some = chance.choice(
-            free, int(chance.integers(8, 17) if kind == "null" else chance.integers(8, 26)), replace=False
-        )
+        size = int(chance.integers(8, 17) if kind == "null" else chance.integers(10, 41))
+        some = chance.choice(free, min(size, len(free)), replace=False)
         edit[some] = f"e{i}"
         to[some] = world.truth[some] if kind == "helpful" else (world.given[some] + 1) % 10
     parts = [(world.x, world.given, "train"), (*world.valid, "valid"), (*world.test, "test")]
