@@ -140,7 +140,7 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
         rounds = (*rounds, replace(this, rules=did, seconds=time.perf_counter() - began))
         ctx.tell({"what": "rounded", **asdict(rounds[-1])})
         progress = any(d["n"] and (d.get("kept") is not False or "answers" in d) for d in did.values())
-        if not progress and not any(end > r for end in resting.values()):
+        if not progress and not any(end >= r for end in resting.values()):  # after a rest it is tried again
             return Outcome(version, model, rounds, "no rule has anything left to change", found)
 
 

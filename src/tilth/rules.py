@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from tilth.actions import Action
 from tilth.algebra import Condition, Quantity, Value, show
@@ -118,9 +118,9 @@ def _number(value: Any) -> bool:
 
 def _pairs(given: Any) -> tuple[tuple[Quantity, float], ...]:
     """Return what a gate protects as pairs, which is how it is stored."""
-    if not isinstance(given, (Mapping, tuple)):
+    pairs = tuple(given.items()) if isinstance(given, Mapping) else given
+    if not isinstance(pairs, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
         raise UsageError(f'Gate(protects={given!r}): a mapping such as {{recall("rare"): 0.02}}')
-    pairs = tuple(given.items()) if isinstance(given, Mapping) else cast(tuple[Any, ...], given)
     for metric, tolerance in pairs:
         if not _judged_by(metric):
             raise UsageError(f'Gate(protects={{{metric!r}: ...}}): a metric such as recall("rare")')

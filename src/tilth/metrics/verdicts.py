@@ -19,7 +19,7 @@ def _named(made: Metric) -> Metric:
     if not isinstance(rule, str) or not rule:
         raise UsageError(f'rejected({rule!r}): the name of a rule, such as rejected("grow")')
     if not isinstance(made.args.get("in_a_row", False), bool):
-        raise UsageError(f"rejected({rule!r}, in_a_row={made.args['in_a_row']!r}): True or False")
+        raise UsageError(f"{made!r}: in_a_row is True or False")
     return made
 
 
@@ -47,8 +47,9 @@ def looked(rounds: Iterable[Round], now: Mapping[str, Mapping[str, Any]]) -> tup
     `now`: what the rules did in the round under way. Changes judged together are one look; the same data judged again
     tells nothing new and is none.
     """
-    kept = {did["looks"]: did["kept"] for did in _verdicts(rounds, now) if not did.get("again")}
-    return len(kept), sum(not yes for yes in kept.values())
+    seen = [did for did in _verdicts(rounds, now) if not did.get("again")]
+    # what was kept by a rule's own gate and then judged with its round bears the later verdict
+    return max((did["looks"] for did in seen), default=0), len({did["looks"] for did in seen if not did["kept"]})
 
 
 def told(verdict: Mapping[str, Any]) -> str:
