@@ -553,3 +553,25 @@ def test_status_and_the_rounds_tell_how_often_the_gates_looked(dataset: Dataset)
     assert "rejected: " in text
     assert "(look 1 at valid)" in text
     assert text.split("rejected: ")[1] in dataset.log()[-1].message
+
+
+def test_explain_tells_what_a_gate_asks_for_and_what_so_few_records_can_prove(dataset: Dataset, tmp_path: Path) -> None:
+    file = tmp_path / "gated_flow.py"
+    file.write_text(
+        "from tilth import *\n"
+        "from tilth.demo.arms import base_model\n"
+        "from tilth.integrations.sklearn import SklearnModel\n"
+        f"data = Dataset.open({str(dataset.path)!r})\n"
+        "gate = Gate(confidence=0.95, protects={recall('3'): 0.02}, seeds=2)\n"
+        "cut = Rule(select=labeled.where(label='1'), do=remove(), gate=Gate(by=0.01))\n"
+        "flow = Workflow(dataset=data, model=SklearnModel(base_model()), rules={'cut': cut}, until=rounds() >= 1, "
+        "gate=gate)\n"
+    )
+    said = CliRunner().invoke(app, ["explain", str(file)]).stdout
+    assert "gate    kept only if accuracy() on valid gains 0.01 or more" in said
+    assert "gains anything, with 0.95 confidence over all looks of the run" in said
+    assert 'and recall("3") falls by 0.02 at most (mean of 2 training seeds)' in said
+    valid = int(dataset.view.among("valid").sum())
+    assert f"{valid} valid records prove no gain below {8 / valid:.4f}" in said  # 2 ** -8 is less than 0.0045
+    gained = np.repeat([1, 0], [8, valid - 8])
+    assert score_bound(gained, 1, allowance(0.95, 0)) > 0 >= score_bound(gained[1:], 1, allowance(0.95, 0))

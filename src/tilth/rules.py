@@ -31,8 +31,8 @@ class Gate(Value, tag="gate"):
     metrics. `by`: the least gain in its unit.
 
     Without `confidence` the gain as it is measured decides; `by` is by default one paired standard error and more than
-    nothing (the parameter-free Ladder of Blum and Hardt 2015). That is cheap and lets about one in seven changes pass
-    that do nothing.
+    nothing (the parameter-free Ladder of Blum and Hardt 2015). That sees much with few records, and lets about one in
+    five changes pass that do nothing.
 
     `confidence=0.95`: the lower bound of the gain must lie above `by` (default 0). For accuracy and the recall of one
     class by the exact paired test and a score bound, for other metrics by bootstrap over the records (see

@@ -1,6 +1,7 @@
 """`tilth explain`: what each rule would change now, with the numbers it rests on."""
 
 import contextlib
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,9 @@ from tilth.cli.words import as_json, clean, count, number
 from tilth.dataset.schema import SPLITS
 from tilth.errors import RunFailed, TilthError
 from tilth.labeling.panel import Panel
+from tilth.metrics import accuracy
+from tilth.metrics.proof import allowance
+from tilth.metrics.verdicts import looked
 from tilth.outputs import KINDS, Outputs
 from tilth.questions import Question
 from tilth.rules import Gate
@@ -59,7 +63,7 @@ def look(workflow: Workflow) -> dict[str, Any]:
             "holds": workflow.until.holds(state),
         },
         "rules": {name: _rule(workflow, name, state) for name in workflow.rules},
-        **({} if workflow.gate is None else {"gate": _gate(workflow.gate)}),
+        **({} if workflow.gate is None else {"gate": _gate(workflow.gate, state)}),
     }
 
 
@@ -84,21 +88,28 @@ def _rounds(workflow: Workflow) -> tuple[Round, ...]:
     return tuple(run.rounds[: max(begun - 1, 0)])
 
 
-def _gate(gate: Gate) -> dict[str, Any]:
-    """Return what a gate asks for, in words."""
-    return {
+def _gate(gate: Gate, state: State) -> dict[str, Any]:
+    """Return what a gate asks for; `least`: the smallest gain in accuracy that so many valid records can prove."""
+    out: dict[str, Any] = {
         "gate": repr(gate),
         "improves": repr(gate.improves),
         "at_least": gate.bar,
         "protects": {repr(metric): tolerance for metric, tolerance in gate.protected},
         "seeds": gate.seeds,
     }
+    if gate.confidence is None or repr(gate.improves) != repr(accuracy()):
+        return out
+    valid = len(state.judged("valid"))
+    # where nothing is lost, each record that is gained halves the chance that it was luck
+    gained = math.ceil(-math.log2(allowance(gate.confidence, looked(state.rounds, {})[1])))
+    return out | {"valid": valid, "least": gained / valid if valid else None}
 
 
 def _kept_if(gate: dict[str, Any]) -> str:
     also = "".join(f", and {clean(metric)} falls by {by:g} at most" for metric, by in gate["protects"].items())
     seeds = f" (mean of {gate['seeds']} training seeds)" if gate["seeds"] > 1 else ""
-    return f"kept only if {clean(gate['improves'])} on valid gains {gate['at_least']}{also}{seeds}"
+    can = f"; {gate['valid']:,} valid records prove no gain below {gate['least']:.4f}" if gate.get("least") else ""
+    return f"kept only if {clean(gate['improves'])} on valid gains {gate['at_least']}{also}{seeds}{can}"
 
 
 def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
@@ -108,7 +119,7 @@ def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
     if panels:
         out["panel"] = [{"panel": p.name, "stage": stage, "what": what} for p in panels for stage, what in p.stages]
     if rule.gate is not None:
-        out["gate"] = _gate(rule.gate)
+        out["gate"] = _gate(rule.gate, state)
     try:
         if rule.when is not None:
             holds = rule.when.holds(state)
