@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from tests import gates_program, launching
-from tests.states import observed
+from tests.states import make_state, observed
 from tilth import (
     Dataset,
     Gate,
@@ -178,6 +178,17 @@ def test_the_exact_and_the_bootstrap_bound_of_the_same_metric_agree(seen: tuple[
     assert exact.gain == pytest.approx(by_bootstrap.gain)
     assert exact.bound(0.05) == pytest.approx(by_bootstrap.bound(0.05), abs=0.03)
     assert exact.records < by_bootstrap.records  # those of the class alone
+
+
+def test_an_error_of_numbers_is_proved_to_have_fallen_by_bootstrap(tmp_path: Path) -> None:
+    chance = np.random.default_rng(4)
+    y = chance.normal(size=200)
+    near, far = y + 0.3 * chance.normal(size=200), y + 0.5 * chance.normal(size=200)
+    before = make_state(tmp_path, y.tolist(), split="valid", label_kind="number", probabilities=far[:, None])
+    after = observed(before.dataset, ref="near", probabilities=near[:, None])
+    found = paired(-rmse(), before, after)
+    assert 0 < found.bound(0.001) < found.bound(0.05) < found.gain
+    assert paired(-rmse(), after, before).bound(0.05) < 0
 
 
 def test_several_seeds_are_averaged_record_by_record(seen: tuple[State, State]) -> None:
@@ -542,6 +553,14 @@ def test_gates_print_as_they_were_written_and_come_back_from_json(dataset: Datas
     assert repr(again) == repr(work)
     assert "gate=Gate(by=0.01" in repr(work)
     assert again.spec_hash() == work.spec_hash() != flow(dataset, rounds() >= 3, fix=fix()).spec_hash()
+
+
+def test_a_gate_as_it_was_written_before_has_the_spec_it_had_and_what_is_new_is_told(dataset: Dataset) -> None:
+    assert set(Gate(by=0.0).to_json()) == {"$", "improves", "by", "rejected", "cooldown"}
+    old, new = (flow(dataset, gate=gate, cut=HARM).to_json() for gate in (Gate(by=0.0), None))
+    assert "gate" not in new
+    assert lives.differences(old, new) == "  gate: Gate(by=0.0) -> none"
+    assert lives.differences(new, old) == "  gate: none -> Gate(by=0.0)"
 
 
 def test_status_and_the_rounds_tell_how_often_the_gates_looked(dataset: Dataset) -> None:

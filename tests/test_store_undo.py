@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.pets import asked, child, label, make_pets, seen
@@ -65,7 +65,7 @@ def test_a_revert_undoes_one_version_and_leaves_later_work_alone(pets: Dataset) 
     assert seen(pets)["p2"] == "dog"
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["cat", "dog", "out", "light", "child"]), st.integers(0, 5)), max_size=6))
 def test_versions_undone_newest_first_leave_nothing_of_themselves(
     tmp_path_factory: pytest.TempPathFactory, what: list[tuple[str, int]]

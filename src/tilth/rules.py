@@ -94,6 +94,11 @@ class Gate(Value, tag="gate"):
             said.append(f"cooldown={self.cooldown}")
         return f"Gate({', '.join(said)})"
 
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON, without what is as it was before there was more to say: a run that rests goes on."""
+        usual = {"confidence": None, "protects": {"$": "tuple", "items": []}, "seeds": 1}
+        return {k: v for k, v in super().to_json().items() if k not in usual or v != usual[k]}
+
     @property
     def protected(self) -> tuple[tuple[Quantity, float], ...]:
         """The metrics that may not fall, each with its tolerance."""

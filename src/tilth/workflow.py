@@ -157,7 +157,7 @@ class Workflow:
             "name": self.name,
             "every": self.every,
             "trigger": None if self.trigger is None else self.trigger.to_json(),
-            "gate": None if self.gate is None else self.gate.to_json(),
+            **({} if self.gate is None else {"gate": self.gate.to_json()}),
         }
 
     @classmethod
