@@ -61,6 +61,9 @@ def told(verdict: Mapping[str, Any]) -> str:
     'rejected: 0.8100 → 0.8000, needs +0.0040'
     >>> told({"kept": True, "before": 0.81, "after": 0.83, "confidence": 0.95, "bound": 0.002, "looks": 7})
     'kept: 0.8100 → 0.8300, surely +0.0020 (look 7 at valid)'
+    >>> lost = {"metric": 'recall("rare")', "before": 0.9, "after": 0.85, "tolerance": 0.02, "held": False}
+    >>> told({"kept": False, "enough": True, "before": 0.81, "after": 0.83, "protects": [lost]})
+    'rejected: 0.8100 → 0.8300; recall("rare") fell by 0.0500, allowed 0.02'
     """
     text = f"{'kept' if verdict['kept'] else 'rejected'}: {_moved(verdict)}"
     sure = "confidence" in verdict
@@ -70,9 +73,10 @@ def told(verdict: Mapping[str, Any]) -> str:
         text += f", needs {verdict['margin']:+.4f}"
     for one in verdict.get("protects", ()):
         if not one["held"]:
-            may = f"may have fallen by {-one['bound']:.4f}" if "bound" in one else "fell"
+            fell = one["before"] - one["after"]
+            may = f"may have fallen by {-one['bound']:.4f}" if "bound" in one else f"fell by {fell:.4f}"
             told_of = f", judged by {one['records']:,} records" if "bound" in one else ""
-            text += f"; {one['metric']} {_moved(one)} {may}, allowed {one['tolerance']:g}{told_of}"
+            text += f"; {one['metric']} {may}, allowed {one['tolerance']:g}{told_of}"
     return text + (f" (look {verdict['looks']} at valid)" if sure else "")
 
 
