@@ -194,7 +194,11 @@ def test_an_error_of_numbers_is_proved_to_have_fallen_by_bootstrap(tmp_path: Pat
 def test_several_seeds_are_averaged_record_by_record(seen: tuple[State, State]) -> None:
     one, mixed = paired(accuracy(), *seen), paired(accuracy(), [seen[0]] * 2, [seen[1], seen[0]])
     assert mixed.gain == pytest.approx(one.gain / 2)
-    assert mixed.standard_error < one.standard_error
+    # half of the gain, and half of its error by records, with what the seeds differ in on top of it
+    assert mixed.standard_error == pytest.approx(math.hypot(one.standard_error / 2, one.gain / 2))
+    assert mixed.bound(0.05) < one.bound(0.05) / 2
+    same = paired(accuracy(), [seen[0]] * 3, [seen[1]] * 3)
+    assert (same.gain, same.standard_error) == (pytest.approx(one.gain), pytest.approx(one.standard_error))
     with pytest.raises(UsageError, match="as many states before as after, got 1 and 2"):
         paired(accuracy(), seen[0], list(seen))
 

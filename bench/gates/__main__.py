@@ -9,7 +9,8 @@ Digits are scikit-learn's 1,797, drawn anew: a record is one of them at random, 
 So there is a valid split of any size, and a test split on which a worth is known to a quarter of a point. Adult is
 48,842 real records, skipped where --data does not hold it.
 
-The last part lets whole runs of Tilth do it: a workflow with 50 gated rules, each look on top of what was kept before.
+A network whose training is luck shows what repeated seeds are for. The last part lets whole runs of
+Tilth do it: a workflow with 50 gated rules, each look on top of what was kept before.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from bench.gates.luck import luck
 from bench.gates.tables import report
 from bench.gates.whole import runs
 from bench.gates.worlds import LARGEST, adult, digits, planted
@@ -57,6 +59,7 @@ def main() -> None:
         else:
             edits = [e for seed in range(parts) for e in planted(adult(options.data, seed), each, seed)]
             rows += report("adult", edits, repeats, sizes)
+        rows += luck(5 if options.quick else 40)
         rows += runs(1 if options.quick else 6, 4000)
     print(f"\n{time.perf_counter() - began:.0f} s")
     if options.out:

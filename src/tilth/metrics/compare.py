@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from tilth.metrics.proof import below, score_bound
 from tilth.metrics.quality import MEASURES
 from tilth.state import State
 
-__all__ = ["Paired", "paired", "standard_error"]
+__all__ = ["Paired", "compared", "paired", "standard_error"]
 
 Ids = npt.NDArray[np.int64]
 
@@ -48,14 +49,14 @@ class Paired:
     """The difference of a metric between two models, judged on the same records, and how sure it is.
 
     `gain`: after less before; `standard_error`: how far it would move if other records of the same kind had been held
-    out. (NaN, NaN) where it is not defined.
+    out and, where there are several seeds, the models trained from others. NaN where it is not defined.
     """
 
     gain: float
     standard_error: float
     records: int
-    freedom: int
-    """How many independent pieces the standard error was taken from, less one."""
+    freedom: float
+    """Of the standard error: how many independent pieces it was taken from, less one."""
     change: Ids | None = field(default=None, compare=False, repr=False)
     """int64[records] where the metric is a share of records that are right: on how many more seeds each is right."""
     seeds: int = 1
@@ -64,14 +65,15 @@ class Paired:
         """Return what the gain is above, with a chance of 1 - `level` (in (0, 1)); NaN where that is not defined.
 
         Shares of records (accuracy, the recall of one class): a score bound, not above 0 unless the exact paired test
-        rejects; what is judged by few records is not called sure. Other metrics: gain - t * standard error, Student's
-        t of the bootstrap over the records.
+        rejects; what is judged by few records is not called sure. Other metrics: gain - t * standard error, with
+        Student's t. With several seeds it is at most that for shares too, so that luck in training is not called sure.
         """
-        if self.change is not None:
-            return score_bound(self.change, self.seeds, level)
+        score = np.inf if self.change is None else score_bound(self.change, self.seeds, level)
+        if self.change is not None and self.seeds == 1:
+            return score
         if self.freedom < 1 or np.isnan(self.standard_error):
             return np.nan
-        return self.gain - below(level, self.freedom) * self.standard_error
+        return min(score, self.gain - below(level, self.freedom) * self.standard_error)
 
 
 def paired(
@@ -81,10 +83,10 @@ def paired(
 
     `metric`: a metric, or arithmetic on metrics such as `-rmse()`. Records are matched by key; those that only one of
     the two judges are left out. Several states a side are one version trained from several seeds: the metric is
-    averaged over them, and the records remain what varies. For accuracy, and for the recall of one class, the error is
-    sqrt(variance of the records' difference in being right / n); for others it comes from a bootstrap over the records,
-    all models on the same draw (1,000 draws, from the seed of `before`; Efron 1979); for a user's own metric from
-    leaving out each of 20 groups (Kott 2001). UsageError for a signal.
+    averaged over them, and how unlike they are counts in its error. For accuracy, and for the recall of one class, the
+    error is sqrt(variance of the records' difference in being right / n); for others it comes from a bootstrap over the
+    records, all models on the same draw (1,000 draws, from the seed of `before`; Efron 1979); for a user's own metric
+    from leaving out each of 20 groups (Kott 2001). UsageError for a signal.
     """
     if not isinstance(metric, Quantity) or metric.per_record:
         raise UsageError(f"paired({metric!r}): a metric, such as accuracy(), or arithmetic on metrics")
@@ -96,31 +98,52 @@ def paired(
     some = _share(metric, olds[0], ids)
     if some is not None:
         ids, twins = ids[some], twins[some]
-        pairs = zip(olds, news, strict=True)
-        change = np.sum([right(b, twins).astype(np.int64) - right(a, ids) for a, b in pairs], axis=0)
-        n, rise = len(change), change / len(olds)
-        gain = float(rise.mean()) if n else np.nan
-        error = float(np.sqrt(rise.var(ddof=1) / n)) if n > 1 else np.nan
-        return Paired(gain, error, n, n - 1, change, len(olds))
+        return compared(
+            np.array([right(b, twins).astype(np.int64) - right(a, ids) for a, b in zip(olds, news, strict=True)])
+        )
     first, second = ([_measure(metric, s, at) for s in side] for side, at in ((olds, ids), (news, twins)))
     both = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
     if len(both) < len(olds):
 
-        def rise_on(kept: npt.NDArray[np.bool_]) -> float:
-            limited = [
-                [_on(metric, _limited(s, split, at[kept]), split) for s in side]
-                for side, at in ((olds, ids), (news, twins))
-            ]
-            return float(np.mean(limited[1]) - np.mean(limited[0]))
+        def rises_on(kept: npt.NDArray[np.bool_]) -> list[float]:
+            sides = ((olds, ids), (news, twins))
+            old, new = ([_on(metric, _limited(s, split, at[kept]), split) for s in side] for side, at in sides)
+            return [b - a for a, b in zip(old, new, strict=True)]
 
-        error = _jackknife(len(ids), olds[0], ids, rise_on)
-        return Paired(rise_on(np.ones(len(ids), bool)), error, len(ids), min(GROUPS, len(ids)) - 1, seeds=len(olds))
+        error = _jackknife(len(ids), olds[0], ids, lambda kept: float(np.mean(rises_on(kept))))
+        return _over_seeds(rises_on(np.ones(len(ids), bool)), error, len(ids), min(GROUPS, len(ids)) - 1)
 
-    def rise_by(weights: npt.NDArray[np.float64]) -> float:
-        return float(np.mean([b(weights) - a(weights) for a, b in both]))
+    def rises_by(weights: npt.NDArray[np.float64]) -> list[float]:
+        return [b(weights) - a(weights) for a, b in both]
 
-    error = _bootstrap(len(ids), olds[0].seed, rise_by) if _judges(metric) else 0.0
-    return Paired(rise_by(np.ones(len(ids))), error, len(ids), len(ids) - 1, seeds=len(olds))
+    judges = _judges(metric)
+    error = _bootstrap(len(ids), olds[0].seed, lambda w: float(np.mean(rises_by(w)))) if judges else 0.0
+    return _over_seeds(rises_by(np.ones(len(ids))), error, len(ids), len(ids) - 1)
+
+
+def compared(rises: Ids) -> Paired:
+    """Return the same for a share of records: int64[k, n] of -1, 0 and 1, how being right changes, by seed and record.
+
+    >>> compared(np.array([[1, 0, 0, 1], [1, 0, -1, 1]])).gain
+    0.375
+    """
+    n, rise = rises.shape[1], rises.mean(axis=0)
+    error = float(np.sqrt(rise.var(ddof=1) / n)) if n > 1 else np.nan
+    return _over_seeds(rises.mean(axis=1) if n else [np.nan], error, n, n - 1, rises.sum(axis=0))
+
+
+def _over_seeds(
+    rises: Sequence[float] | npt.NDArray[Any], error: float, n: int, freedom: int, change: Ids | None = None
+) -> Paired:
+    """Put together how far other records and other seeds would move the mean rise (Satterthwaite 1946)."""
+    gain, k = float(np.mean(rises)), len(rises)
+    if k > 1:
+        by_records, by_seeds = error**2, float(np.var(rises, ddof=1)) / k
+        if by_seeds > 0:
+            both = by_records + by_seeds
+            freedom_of_both = both**2 / (by_records**2 / max(freedom, 1) + by_seeds**2 / (k - 1))
+            return Paired(gain, both**0.5, n, freedom_of_both, change, k)
+    return Paired(gain, error, n, freedom, change, k)
 
 
 def _share(metric: Quantity, state: State, ids: Ids) -> npt.NDArray[np.bool_] | None:

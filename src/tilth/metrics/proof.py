@@ -77,7 +77,7 @@ def score_bound(change: Counts, seeds: int, level: float) -> float:
     return min(low, 0.0) if low > 0 and exact_p(change) > level else low
 
 
-def below(level: float, freedom: int | None = None) -> float:
+def below(level: float, freedom: float | None = None) -> float:
     """Return how many standard errors below the estimate the bound lies; with `freedom`, by Student's distribution.
 
     >>> round(below(0.05), 3), round(below(0.05, 19), 3)
