@@ -27,8 +27,9 @@ class Gate(Value, tag="gate"):
     Gate(confidence=0.95, protects={recall("rare"): 0.02}, seeds=3)
 
     Both are trained from scratch with the same seed; with `seeds=k` k times, each time with another seed, and their
-    metrics are averaged. `improves`: the metric (higher is better; give `-rmse()` for an error), or arithmetic on
-    metrics. `by`: the least gain in its unit.
+    metrics are averaged; how unlike the gains are counts as uncertainty (five seeds where training is luck).
+    `improves`: the metric (higher is better; give `-rmse()` for an error), or arithmetic on metrics. `by`: the least
+    gain in its unit.
 
     Without `confidence` the gain as it is measured decides; `by` is by default one paired standard error and more than
     nothing (the parameter-free Ladder of Blum and Hardt 2015). That sees much with few records, and lets about one in
