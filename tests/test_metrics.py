@@ -131,7 +131,7 @@ def test_what_is_not_defined_is_nan_so_that_no_comparison_holds(state: State, tm
     for one in (accuracy(), recall(), f1(average="micro"), f1(), log_loss()):
         assert np.isnan(one.value(nobody))
         assert np.isnan(standard_error(one, nobody))
-        assert np.isnan(paired(one, nobody, nobody)[1])
+        assert np.isnan(paired(one, nobody, nobody).standard_error)
 
 
 def test_a_class_that_is_never_predicted_has_precision_zero(tmp_path: Path) -> None:
@@ -235,23 +235,31 @@ def test_the_paired_error_of_accuracy_is_that_of_the_records_difference(state: S
     ids = state.judged("valid")
     y = state.view.label[ids]
     change = (after.predicted[ids] == y).astype(float) - (state.predicted[ids] == y)
-    gained, error = paired(accuracy(), state, after)
+    found = paired(accuracy(), state, after)
+    gained, error = found.gain, found.standard_error
     assert gained == pytest.approx(accuracy().value(after) - accuracy().value(state))
     assert error == pytest.approx(change.std(ddof=1) / np.sqrt(len(ids)))
     for same in (-1 * (-1 * accuracy()), f1(average="micro")):  # by bootstrap
-        assert paired(same, state, after) == (pytest.approx(gained), pytest.approx(error, rel=0.2))
-    assert paired(own_accuracy(), state, after) == (pytest.approx(gained), pytest.approx(error, rel=0.6))
+        other = paired(same, state, after)
+        assert (other.gain, other.standard_error) == (pytest.approx(gained), pytest.approx(error, rel=0.2))
+    own = paired(own_accuracy(), state, after)
+    assert (own.gain, own.standard_error) == (pytest.approx(gained), pytest.approx(error, rel=0.6))
 
 
 def test_comparing_a_model_with_itself_is_surely_nothing(state: State) -> None:
     for one in (accuracy(), recall("a"), f1(), log_loss(), own_accuracy(), accuracy() - 0.5 * log_loss()):
-        assert paired(one, state, state) == (0, 0)
+        same = paired(one, state, state)
+        assert (same.gain, same.standard_error) == (0, 0)
+        assert same.bound(0.05) <= 0
 
 
 def test_a_bootstrap_repeats_itself(state: State) -> None:
     after = both(state, noise=0.5)
     assert paired(f1(), state, after) == paired(f1(), state, after)
-    assert paired(f1(), State(state.dataset, state.outputs, (), 5), after)[1] != paired(f1(), state, after)[1]
+    assert (
+        paired(f1(), State(state.dataset, state.outputs, (), 5), after).standard_error
+        != paired(f1(), state, after).standard_error
+    )
     assert standard_error(recall("a"), state) == standard_error(recall("a"), state)
 
 
@@ -264,7 +272,7 @@ def test_a_pair_is_judged_on_the_records_that_both_judge(state: State) -> None:
     rest = valid[100:]
     right = state.predicted[rest] == state.view.label[rest]
     for one in (accuracy(), accuracy() * 1, own_accuracy()):
-        assert paired(one, state, after)[0] == pytest.approx(1 - right.mean())
+        assert paired(one, state, after).gain == pytest.approx(1 - right.mean())
 
 
 def test_metrics_of_the_whole_state_differ_without_error(tmp_path: Path) -> None:
@@ -274,7 +282,8 @@ def test_metrics_of_the_whole_state_differ_without_error(tmp_path: Path) -> None
     dataset = Dataset.open(s.dataset.path)
     answer(dataset, [1])
     later = observed(dataset, probabilities=[[1, 0], [1, 0], [0, 1]])
-    assert paired(labels_spent(), s, later) == (1, 0)
+    spent = paired(labels_spent(), s, later)
+    assert (spent.gain, spent.standard_error) == (1, 0)
 
 
 def test_a_signal_cannot_be_compared_as_one_number(state: State) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.pets import asked, child, label, make_pets, seen
 from tilth.changes import Changes, Field, Op, events
@@ -61,6 +63,32 @@ def test_a_revert_undoes_one_version_and_leaves_later_work_alone(pets: Dataset) 
     assert pets.revert(1, key="run/2/revert") == commit
     pets.revert(3)
     assert seen(pets)["p2"] == "dog"
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["cat", "dog", "out", "light", "child"]), st.integers(0, 5)), max_size=6))
+def test_versions_undone_newest_first_leave_nothing_of_themselves(
+    tmp_path_factory: pytest.TempPathFactory, what: list[tuple[str, int]]
+) -> None:
+    pets = make_pets(tmp_path_factory.mktemp("undone"))
+    before, made = pets.digest(), []
+    for i, (kind, n) in enumerate(what):
+        key = f"p{n}"
+        if not pets.view.alive[pets.ids([key])[0]]:
+            continue
+        match kind:
+            case "out":
+                change = Changes(events(Op.REMOVE, pets.ids([key])))
+            case "light":
+                change = Changes(events(Op.SET, pets.ids([key]), field=Field.WEIGHT, num=0.5))
+            case "child":
+                change = child(pets, key, f"{key}~{i}")
+            case _:
+                change = label(pets, [key], kind)
+        made.append(pets.commit(change).version)
+    for version in reversed(made):
+        pets.revert(version, undone=[c.version for c in pets.log() if c.version > version])
+    assert pets.digest() == before
 
 
 def test_a_revert_undoes_every_sort_of_change(pets: Dataset) -> None:

@@ -32,6 +32,7 @@ from .metrics import mae as mae
 from .metrics import precision as precision
 from .metrics import r2 as r2
 from .metrics import recall as recall
+from .metrics import rejected as rejected
 from .metrics import rmse as rmse
 from .metrics import rounds as rounds
 from .metrics import stability as stability

@@ -15,8 +15,8 @@ from tilth.changes import Changes
 from tilth.context import Context
 from tilth.convening import convene
 from tilth.errors import TilthError
+from tilth.judging import gated, judge
 from tilth.labeling.panel import Panel
-from tilth.metrics.compare import paired
 from tilth.picking import pick, picked
 from tilth.protocols import Model, Trial
 from tilth.questions import Question
@@ -102,22 +102,6 @@ def commit(workflow: Workflow, folder: Path, *, key: str | None, base: int, **ab
     return {"version": done.version, "conflicts": done.meta.get("conflicts", 0)}
 
 
-def judge(workflow: Workflow, gate: Gate, before: tuple[int, str], after: tuple[int, str]) -> dict[str, Any]:
-    """Compare the models trained without and with a rule's changes on valid; keep where the gain reaches the margin."""
-    a, b = workflow.state(*before), workflow.state(*after)
-    gain, error = paired(gate.improves, a, b)
-    margin = error if gate.by is None else gate.by
-    old, new = float(gate.improves.value(a)), float(gate.improves.value(b))
-    return {
-        "before": old,
-        "after": new,
-        "gain": gain,
-        "standard_error": error,
-        "margin": margin,
-        "kept": bool(gain >= margin and (gain > 0 or gate.by is not None)),
-    }
-
-
 # -- the loop
 # -----------------------------------------------------------------------------------------------------------
 
@@ -191,18 +175,21 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
         ctx.tell({"what": "evaluated", "round": r, "version": version, **found})
         if found["done"]:
             return await _ended(ctx, workflow, (*rounds, this), models, evaluated, found["why"])
-        base = (version, model)
+        base, before = version, frozenset(did)
         for name, rule in workflow.rules.items():
-            if name in did:  # it had its turn before there was a model
+            if name in before:  # it had its turn before there was a model
                 continue
             if resting.get(name, -1) >= r:
                 did[name] = {"n": 0, "why": f"rests until round {resting[name] + 1}: its changes were rejected"}
             else:
-                did[name] = await _apply(ctx, workflow, name, rule, r, model, base, rounds, refused)
+                did[name] = await _apply(ctx, workflow, name, rule, r, model, base, rounds, dict(did), refused)
             base = did[name].pop("base", base)
             if did[name].get("kept") is False and rule.gate is not None and not did[name].get("again"):
                 resting[name] = r + rule.gate.cooldown
             ctx.tell({"what": "rule", "round": r, "rule": name, **did[name]})
+        if workflow.gate is not None and base != version:
+            for name in await _together(ctx, workflow, workflow.gate, this, base, rounds, did, before, refused):
+                resting[name] = r + workflow.gate.cooldown
         rounds = (*rounds, replace(this, rules=did, seconds=time.perf_counter() - began))
         ctx.tell({"what": "rounded", **asdict(rounds[-1])})
         suggested = None
@@ -211,7 +198,7 @@ async def _rounds(given: Workflow, ctx: Context) -> Outcome:
         progress = suggested is not None or any(
             d.get("answers") or (d["n"] and (d.get("kept") is not False or "answers" in d)) for d in did.values()
         )
-        if not progress and not any(end > r for end in resting.values()):
+        if not progress and not any(end >= r for end in resting.values()):  # after a rest it is tried again
             return await _ended(ctx, workflow, rounds, models, evaluated, "no rule has anything left to change")
 
 
@@ -235,12 +222,11 @@ async def _ended(
 async def _cold(ctx: Context, workflow: Workflow, version: int) -> tuple[dict[str, dict[str, Any]], int]:
     """Let the rules go that come before the first training; return what they did, and the version then."""
     did: dict[str, dict[str, Any]] = {}
-    base = (version, "")
     for name in workflow.opening(version):
-        did[name] = await _apply(ctx, workflow, name, workflow.rules[name], 0, "", base, (), set())
-        base = did[name].pop("base", base)
+        did[name] = await _apply(ctx, workflow, name, workflow.rules[name], 0, "", version, (), {}, set())
+        version = did[name].pop("base", version)
         ctx.tell({"what": "rule", "round": 0, "rule": name, **did[name]})
-    return did, base[0]
+    return did, version
 
 
 async def _apply(
@@ -250,13 +236,13 @@ async def _apply(
     rule: Rule,
     r: int,
     model: str,
-    base: tuple[int, str],
+    version: int,
     rounds: tuple[Round, ...],
+    now: Mapping[str, Mapping[str, Any]],
     refused: set[str],
 ) -> dict[str, Any]:
     """Run one rule in one round: propose, commit or ask, then the gate."""
     key = f"r{r}/{name}"
-    version = base[0]
     folder = ctx.folder / "changes" / key.replace("/", "-")
     about: dict[str, Any] = {"run": ctx.run, "round": r, "rule": name, "model": model}
     asked: dict[str, Any] = {}
@@ -271,7 +257,7 @@ async def _apply(
     )
     if plan["n"] == 0:  # that somebody said no to all of them is progress: what is shown next is something else
         told = {"answers": asked["answers"]} if asked.get("answers") else {}
-        return {"n": 0, "why": plan["why"], "base": (version, model), **told}
+        return {"n": 0, "why": plan["why"], "base": version, **told}
     ctx.tell({"what": "proposed", "round": r, "rule": name, **plan})
     out: dict[str, Any] = {"n": plan["n"], "why": plan["why"]}
     if "by" in plan:
@@ -290,49 +276,38 @@ async def _apply(
             f"{key}/commit",
             lambda: commit(workflow, folder, key=f"{ctx.run}/{key}/commit", base=version, message=plan["why"], **about),
         )
-    out |= {"version": done["version"], "base": (done["version"], model)}
+    out |= {"version": done["version"], "base": done["version"]}
     if done.get("conflicts"):
         out["conflicts"] = done["conflicts"]
-    if rule.gate is not None:
-        out |= await _gate(ctx, workflow, name, rule.gate, r, base, done["version"], refused, about)
+    if rule.gate is not None and done["version"] != version:
+        look = partial(judge, workflow, rule.gate, rounds=rounds, now=now)
+        verdict = await gated(ctx, workflow, rule.gate, f"{key}/gate", (version, done["version"]), look, refused, about)
+        out |= verdict
     return out
 
 
-async def _gate(
+async def _together(
     ctx: Context,
     workflow: Workflow,
-    name: str,
     gate: Gate,
-    r: int,
-    base: tuple[int, str],
-    version: int,
+    this: Round,
+    after: int,
+    rounds: tuple[Round, ...],
+    did: dict[str, dict[str, Any]],
+    before: frozenset[str],
     refused: set[str],
-    about: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Train with and without the changes, compare on valid, and undo them where they did not help enough."""
-    key = f"r{r}/{name}/gate"
-    needs = frozenset({"probabilities"}) | gate.needs
-    without = await ctx.train(f"{key}/without", workflow, base[0], needs=needs, keep=False)
-    with_it = await ctx.train(f"{key}/with", workflow, version, needs=needs, keep=False)
-    verdict = await ctx.step(
-        f"{key}/judge", lambda: judge(workflow, gate, (base[0], without["ref"]), (version, with_it["ref"]))
-    )
-    ctx.tell({"what": "judged", "round": r, "rule": name, **verdict})
-    if verdict["kept"]:
-        return verdict | {"base": (version, with_it["ref"])}
-    verdict["again"] = (
-        with_it["ref"] in refused
-    )  # the same data was rejected before: to wait for better luck would never end
-    refused.add(with_it["ref"])
-
-    def undo() -> dict[str, Any]:
-        said = (
-            f"{gate!r} rejected it: {verdict['before']:.4f} -> {verdict['after']:.4f}, needs +{verdict['margin']:.4f}"
-        )
-        done = workflow.dataset.revert(
-            version, key=f"{ctx.run}/{key}/revert", hold=gate.rejected == "hold", **{**about, "message": said}
-        )
-        return {"version": done.version}
-
-    done = await ctx.step(f"{key}/revert", undo)
-    return verdict | {"base": (done["version"], without["ref"])}
+) -> list[str]:
+    """Judge what the rules of a round changed together; each bears the verdict. Return the rules that have to rest."""
+    changed = [name for name, one in did.items() if one["n"] and one.get("kept") is not False and "version" in one]
+    joint = [name for name in changed if name not in before]
+    if not joint:
+        return []
+    about: dict[str, Any] = {"run": ctx.run, "round": this.round, "model": this.model}
+    look = partial(judge, workflow, gate, rounds=rounds, now=dict(did))
+    key = f"r{this.round}/gate"
+    verdict = await gated(ctx, workflow, gate, key, (this.version, after), look, refused, about, rules=joint)
+    del verdict["base"]
+    for name in joint:
+        did[name] |= verdict | {"together": True}
+        ctx.tell({"what": "rule", "round": this.round, "rule": name, **did[name]})
+    return [] if verdict["kept"] or verdict.get("again") else joint

@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tilth.actions.ingest import Ingest
-from tilth.algebra import Condition, Quantity, Value, from_json, to_json
+from tilth.algebra import Condition, Metric, Quantity, Value, from_json, to_json
 from tilth.dataset import Dataset
 from tilth.drawing import Drawing
 from tilth.drawing.drawing import draw
 from tilth.durations import seconds
-from tilth.errors import UsageError
+from tilth.errors import UsageError, did_you_mean
 from tilth.functions import find
 from tilth.html import table
 from tilth.labeling.panel import Panel
 from tilth.metrics import accuracy, rmse
+from tilth.metrics.verdicts import REJECTED
 from tilth.outputs import Outputs
 from tilth.protocols import Model, Source
 from tilth.qualify import Verdict, qualify
-from tilth.rules import Rule, named
+from tilth.rules import Gate, Rule, named
 from tilth.state import Round, State
 from tilth.tuning import Tune
 
@@ -41,8 +42,9 @@ class Workflow:
     random forest and nearest neighbours); `seed`: every draw follows from it. A finished project is
     entered again `every` so often ("1h"): its rules that `ingest` bring what is new, and if `trigger` holds then, a
     condition on the data and on what the last model says of it, a run begins; nothing is trained for the look. `tune`:
-    another model in every round. Where nothing is labelled yet, the rules that read nothing of a model go before the
-    first training. Held-out records are never chosen by a rule. UsageError names the wrong part.
+    another model in every round. `gate` judges what all rules of a round changed together, after their own gates, and
+    takes all of it back where it did not help. Where nothing is labelled yet, the rules that read nothing of a model go
+    before the first training. Held-out records are never chosen by a rule. UsageError names the wrong part.
     """
 
     dataset: Dataset
@@ -56,6 +58,7 @@ class Workflow:
     every: str | None = None
     trigger: Condition | None = None
     tune: Tune | None = None
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.dataset, Dataset):
@@ -80,6 +83,7 @@ class Workflow:
         if self.tune is not None and not isinstance(self.tune, Tune):
             raise UsageError(f"Workflow(tune={self.tune!r}): Tune(OptunaSearch(space)), or None")
         self._sources()
+        self._check_gates()
         kind = self.dataset.schema.label.kind
         if not self.report:
             object.__setattr__(self, "report", (rmse() if kind == "number" else accuracy(),))
@@ -101,6 +105,29 @@ class Workflow:
                     "kept; give one of them another name="
                 )
 
+    def _check_gates(self) -> None:
+        if self.gate is not None:
+            if not isinstance(self.gate, Gate):
+                raise UsageError(f"Workflow(gate={self.gate!r}): a Gate, such as Gate(improves=accuracy())")
+            asks = [name for name, rule in self.rules.items() if rule.do.asks]
+            if asks and self.gate.rejected != "hold":
+                raise UsageError(
+                    f"rule {asks[0]!r} asks an annotator, whose answers are never taken back; write Workflow(gate="
+                    'Gate(..., rejected="hold")) to set the labels back and keep the answers'
+                )
+        for where, value in self.parts():
+            for part in value.walk():
+                if not isinstance(part, Metric) or part.function.where != REJECTED:
+                    continue
+                name = part.args["rule"]
+                if name not in self.rules:
+                    raise UsageError(f"{where}: {part!r}: no rule {name!r}. {did_you_mean(name, self.rules)}")
+                if self.gate is None and self.rules[name].gate is None:
+                    raise UsageError(
+                        f"{where}: {part!r}: nothing judges rule {name!r}, so that it is never rejected; give it a "
+                        "gate: Rule(..., gate=Gate())"
+                    )
+
     def parts(self) -> Iterable[tuple[str, Value]]:
         """Yield every value in it with the name of its place."""
         for name, rule in self.rules.items():
@@ -110,6 +137,8 @@ class Workflow:
             yield "trigger", self.trigger
         if self.tune is not None:
             yield "tune", self.tune
+        if self.gate is not None:
+            yield "gate", self.gate
         for quantity in self.report:
             yield "report", quantity
 
@@ -176,6 +205,7 @@ class Workflow:
             "trigger": None if self.trigger is None else self.trigger.to_json(),
             # left out where nothing is tuned, so that a run begun before there was such a thing goes on
             **({} if self.tune is None else {"tune": self.tune.to_json()}),
+            **({} if self.gate is None else {"gate": self.gate.to_json()}),
         }
 
     @classmethod
@@ -194,6 +224,7 @@ class Workflow:
             every=data.get("every"),
             trigger=from_json(data.get("trigger")),
             tune=from_json(data.get("tune")),
+            gate=from_json(data.get("gate")),
         )
 
     def spec_hash(self) -> str:
@@ -228,6 +259,7 @@ class Workflow:
             *([f"    every={json.dumps(self.every)},"] if self.every else []),
             *([f"    trigger={self.trigger!r},"] if self.trigger is not None else []),
             *([f"    tune={self.tune!r},"] if self.tune is not None else []),
+            *([f"    gate={self.gate!r},"] if self.gate is not None else []),
             ")",
         ]
         return "\n".join(lines)
@@ -237,6 +269,7 @@ class Workflow:
             ["model", repr(self.model)],
             *[row for name, rule in self.rules.items() for row in _drawn(name, rule)],
             *([["tune", repr(self.tune)]] if self.tune is not None else []),
+            *([["gate of each round", repr(self.gate)]] if self.gate is not None else []),
             ["until", repr(self.until)],
         ]
         return f"<div>{self.draw().svg}{table(f'Workflow on {self.dataset!r}', ['part', 'value'], rows)}</div>"

@@ -1,6 +1,7 @@
 """`tilth explain`: what each rule would change now, with the numbers it rests on."""
 
 import contextlib
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +17,13 @@ from tilth.cli.words import as_json, clean, count, number
 from tilth.dataset.schema import SPLITS
 from tilth.errors import RunFailed, TilthError
 from tilth.labeling.panel import Panel
+from tilth.metrics import accuracy
+from tilth.metrics.proof import allowance
+from tilth.metrics.verdicts import looked
 from tilth.outputs import KINDS, Outputs
 from tilth.picking import candidates
 from tilth.questions import Question
+from tilth.rules import Gate
 from tilth.state import Round, State
 from tilth.training import model_ref, train
 from tilth.workflow import Workflow
@@ -64,6 +69,7 @@ def look(workflow: Workflow) -> dict[str, Any]:
         "tune": None if workflow.tune is None else repr(workflow.tune),
         "rules": {name: _rule(workflow, name, state) for name in names},
         "later": [name for name in workflow.rules if name not in names],
+        **({} if workflow.gate is None else {"gate": _gate(workflow.gate, state)}),
     }
 
 
@@ -88,6 +94,30 @@ def finished_rounds(workflow: Workflow) -> tuple[Round, ...]:
     return tuple(run.rounds[: max(begun - 1, 0)])
 
 
+def _gate(gate: Gate, state: State) -> dict[str, Any]:
+    """Return what a gate asks for; `least`: the smallest gain in accuracy that so many valid records can prove."""
+    out: dict[str, Any] = {
+        "gate": repr(gate),
+        "improves": repr(gate.improves),
+        "at_least": gate.bar,
+        "protects": {repr(metric): tolerance for metric, tolerance in gate.protected},
+        "seeds": gate.seeds,
+    }
+    if gate.confidence is None or repr(gate.improves) != repr(accuracy()):
+        return out
+    valid = len(state.judged("valid"))
+    # where nothing is lost, each record that is gained halves the chance that it was luck
+    gained = math.ceil(-math.log2(allowance(gate.confidence, looked(state.rounds, {})[1])))
+    return out | {"valid": valid, "least": gained / valid if valid else None}
+
+
+def _kept_if(gate: dict[str, Any]) -> str:
+    also = "".join(f", and {clean(metric)} falls by {by:g} at most" for metric, by in gate["protects"].items())
+    seeds = f" (mean of {gate['seeds']} training seeds)" if gate["seeds"] > 1 else ""
+    can = f"; {gate['valid']:,} valid records prove no gain below {gate['least']:.4f}" if gate.get("least") else ""
+    return f"kept only if {clean(gate['improves'])} on valid gains {gate['at_least']}{also}{seeds}{can}"
+
+
 def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
     rule = workflow.rules[name]
     out: dict[str, Any] = {"select": "" if rule.select is None else repr(rule.select), "do": repr(rule.do)}
@@ -95,8 +125,7 @@ def _rule(workflow: Workflow, name: str, state: State) -> dict[str, Any]:
     if panels:
         out["panel"] = [{"panel": p.name, "stage": stage, "what": what} for p in panels for stage, what in p.stages]
     if rule.gate is not None:
-        least = "a standard error or more" if rule.gate.by is None else f"{rule.gate.by:g} or more"
-        out["gate"] = {"gate": repr(rule.gate), "improves": repr(rule.gate.improves), "at_least": least}
+        out["gate"] = _gate(rule.gate, state)
     try:
         if rule.when is not None:
             holds = rule.when.holds(state)
@@ -213,13 +242,16 @@ def _tell(found: Mapping[str, Any]) -> None:
         for stage in rule.get("panel", ()):
             paragraph(f"{clean(stage['stage'])}: {clean(stage['what'])}", indent=10)
         if "gate" in rule:
-            say(f"  gate    kept only if {clean(rule['gate']['improves'])} on valid gains {rule['gate']['at_least']}")
+            paragraph(f"gate    {_kept_if(rule['gate'])}", indent=2)
         if rule["first"]:
             signal = clean(rule["signal"] or "score")
             rows = [[r["key"], number(r["score"]), r["change"]] for r in rule["first"]]
             table(["key", signal, "what would happen"], rows, right=[signal], indent=10)
         if rule["changes"] > len(rule["first"]) > 0:
             say(f"          ... and {rule['changes'] - len(rule['first']):,} more")
+    if "gate" in found:
+        say()
+        paragraph(f"gate of the round: what all rules change is {_kept_if(found['gate'])}")
     say()
     alone = " Each rule was looked at on its own; in a run it sees what the rules before it did."
     say(f"Nothing was changed.{alone if found['rules'] else ''}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tilth.cli.words import clean, count, number
+from tilth.metrics.verdicts import told
 from tilth.workflow import Workflow
 
 __all__ = ["Did", "Row", "did", "read_row", "step_said"]
@@ -46,11 +47,14 @@ def step_said(key: str, version: int | None = None) -> str:
 
     >>> step_said("r3/fix/gate/with", 7)
     'round 3, fix: training with its changes'
+    >>> step_said("r3/fix/gate/with/2"), step_said("r3/gate/judge")
+    ('round 3, fix: training with its changes, seed 2', 'round 3: comparing')
     >>> step_said("r0/train", 0)
     'round 0: training on version 0'
     """
     parts = key.split("/")
     number_of = parts[0].removeprefix("r")
+    seed = f", seed {parts.pop()}" if len(parts) > 3 and parts[-1].isdigit() and "gate" in parts[-3] else ""
     training = "training" if version is None else _STEPS["train"].format(version=version)
     if key == "last":
         return _STEPS["last"]
@@ -58,7 +62,7 @@ def step_said(key: str, version: int | None = None) -> str:
         said = training if parts[-1] == "train" else _STEPS.get("/".join(parts[-length:]))
         if said is not None and len(parts) > length:
             rule = "/".join(parts[1:-length])
-            return clean(f"round {number_of}{f', {rule}' if rule else ''}: {said}")
+            return clean(f"round {number_of}{f', {rule}' if rule else ''}: {said}{seed}")
     return clean(key)
 
 
@@ -91,10 +95,8 @@ def did(tag: str, said: Mapping[str, Any]) -> Did:
         text += f", {said['conflicts']:,} left out because others changed them"
     if "kept" not in said:
         return Did(text, "done")
-    change = f"{number(said['before'])} → {number(said['after'])}"
-    if said["kept"]:
-        return Did(f"{text}, kept: {change}", "kept")
-    return Did(f"{text}, rejected: {change}, needs {said['margin']:+.4f}", "rejected")
+    joint = " with all of the round" if said.get("together") else ""
+    return Did(f"{text},{joint} {clean(told(said))}", "kept" if said["kept"] else "rejected")
 
 
 @dataclass

@@ -14,6 +14,8 @@ from tilth.dataset import Dataset
 from tilth.dataset.schema import SPLITS
 from tilth.dataset.view import PENDING
 from tilth.labeling.inbox import Inbox, Posted, Progress
+from tilth.metrics.proof import allowance
+from tilth.metrics.verdicts import looked
 from tilth.runs import Run
 from tilth.runs.home import inbox_of, scope_of
 
@@ -86,7 +88,17 @@ def _run(run: Run) -> dict[str, Any]:
         "at": run.steps[-1]["finished"] if run.steps else run.started,
         "metrics": shown,
         "test": {} if last is None else last.test,
+        "gates": _gates(run),
     }
+
+
+def _gates(run: Run) -> dict[str, Any]:
+    """Return how often the run's gates have looked at valid, and how sure the next change has to be."""
+    looks, rejections = looked(run.rounds, {})
+    gates = [*(rule.get("gate") for rule in run.spec["rules"].values()), run.spec.get("gate")]
+    asked = [gate["confidence"] for gate in gates if gate and gate.get("confidence")]
+    next_at = {repr(c): 1 - allowance(c, rejections) for c in sorted(set(asked))}
+    return {"looks": looks, "rejected": rejections, "next_level": next_at}
 
 
 def _questions(dataset: Dataset, run: Run) -> list[dict[str, Any]]:
@@ -138,6 +150,13 @@ def _said(run: dict[str, Any] | None) -> Iterator[str]:
         f"{clean(name)} {number(value)} (test {number(run['test'].get(name))})"
         for name, value in run["metrics"].items()
     )
+    gates = run["gates"]
+    bars = ", ".join(f"{level:.2%}" for level in gates["next_level"].values())
+    must = f"; the next change must be better with {bars} confidence" if bars else ""
+    kept = gates["looks"] - gates["rejected"]
+    if gates["looks"]:
+        looks = count(gates["looks"], "time")
+        yield f"  the gates looked at valid {looks}: {kept:,} kept, {gates['rejected']:,} rejected{must}"
     yield f"  {count(run['rounds'], 'round')}, last step {ago} ago{f'; {scores}' if scores else ''}"
 
 

@@ -1,7 +1,7 @@
 """`Dataset`: a living, versioned set of records on disk; the one noun of the record store."""
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -332,16 +332,19 @@ class Dataset:
             said: dict[str, Any] = {"message": message, "actor": actor, "meta": counts}
             return write(self._core, changes, key=None, base=base, follow=False, **said)
 
-    def revert(self, version: int, *, key: str | None = None, hold: bool = False, **about: Any) -> Commit:
+    def revert(
+        self, version: int, *, key: str | None = None, hold: bool = False, undone: Iterable[int] = (), **about: Any
+    ) -> Commit:
         """Undo one version by a new commit, except records that were touched again later and labels that people gave.
 
-        `hold=True` sets those labels back too; the answers stay in the history either way. `about`: as for `commit`.
+        `hold=True` sets those labels back too; the answers stay in the history either way. `undone`: later versions
+        that are undone already, and those that undid them: what only they touched is free. `about`: as for `commit`.
         """
         self._must_follow("revert a version of")
         with self._core.lock:
             self._core.log.refresh()
             base = self._core.log.head
-            changes, counts = reverting(self._core, version, hold=hold)
+            changes, counts = reverting(self._core, version, hold=hold, undone=undone)
             said: dict[str, Any] = {"message": f"version {version} undone: {told(counts)}"} | about
             said["meta"] = {"undoes": version} | counts
             return write(self._core, changes, key=key, base=base, on_conflict="skip", follow=False, **said)

@@ -1,6 +1,6 @@
 """How to undo: the changes that take one version back, and those that bring the head back to an earlier version."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,16 +17,21 @@ __all__ = ["restoring", "reverting", "told"]
 Ids = npt.NDArray[np.int64]
 
 
-def reverting(core: Core, version: int, *, hold: bool = False) -> tuple[Changes, dict[str, int]]:
+def reverting(
+    core: Core, version: int, *, hold: bool = False, undone: Iterable[int] = ()
+) -> tuple[Changes, dict[str, int]]:
     """Return the inverse of one version, leaving alone records that later versions touched and what people answered.
 
     The counts say what is `undone`, `kept` (labels that people gave; with `hold` these are set back too, the answers
-    themselves stay) and `touched` (changed again later). Records that derive from what it undoes follow.
+    themselves stay) and `touched` (changed again later, other than by the `undone` versions). Records that derive from
+    what it undoes follow.
     """
     head = core.log.head
     commit = core.log.get(version)
     table = core.events(version - 1, version, ["record_id", "op", "field", "old_num", "new_num", "txn"])
-    later = np.unique(core.events(version, head, ["record_id", "txn"])["record_id"].to_numpy())
+    since = core.events(version, head, ["record_id", "txn"])
+    settled = [core.log.get(v).txn for v in undone]
+    later = np.unique(since["record_id"].to_numpy()[~np.isin(since["txn"].to_numpy(), settled)])
     ids, op, field, old = (table[name].to_numpy() for name in ("record_id", "op", "field", "old_num"))
     born = np.arange(commit.payload_start, commit.payload_start + commit.n_added)
     view = core.view(head)
@@ -56,8 +61,8 @@ def reverting(core: Core, version: int, *, hold: bool = False) -> tuple[Changes,
         parts.append(events(Op.SET, changed, field=which, num=value, reason=message))
     asked = np.unique(ids[free & (op == Op.ASK)])
     parts.append(events(Op.WITHDRAW, asked[view.asked[asked] == PENDING], reason=message))
-    undone = sum(part.num_rows for part in parts)
-    return Changes(pa.concat_tables(parts)), {"undone": undone, "kept": int(kept.sum()), "touched": len(touched)}
+    rows = sum(part.num_rows for part in parts)
+    return Changes(pa.concat_tables(parts)), {"undone": rows, "kept": int(kept.sum()), "touched": len(touched)}
 
 
 def restoring(core: Core, version: int) -> tuple[Changes, dict[str, int]]:

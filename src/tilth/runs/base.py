@@ -143,5 +143,7 @@ class Run:
             did = results.get(f"r{r}/{name}/propose")
             if did is not None:
                 verdict = results.get(f"r{r}/{name}/gate/judge", {})
+                if did["n"] and verdict.get("kept") is not False and f"r{r}/gate/judge" in results:
+                    verdict = results[f"r{r}/gate/judge"] | {"together": True}
                 out[name] = {"n": did["n"], "why": did["why"], **verdict}
         return out

@@ -153,7 +153,8 @@ def delete(dataset: Dataset, name: str, *, engine: str | None = None) -> None:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Return what differs between two workflows, a line for each part; empty where only the place of the data does."""
-    lines = [_line(part, old.get(part), new[part]) for part in new if part not in _PLACE and old.get(part) != new[part]]
+    parts = [part for part in {**old, **new} if part not in _PLACE and old.get(part) != new.get(part)]
+    lines = [_line(part, old.get(part), new.get(part)) for part in parts]
     rules = [*old["rules"], *(r for r in new["rules"] if r not in old["rules"])]
     lines += [
         _line(f"rule {r!r}", old["rules"].get(r), new["rules"].get(r))

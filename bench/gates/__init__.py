@@ -1,0 +1,1 @@
+"""Which gate keeps what helps and nothing else: see `python -m bench.gates --help`."""
