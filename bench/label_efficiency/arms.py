@@ -55,7 +55,7 @@ class Case:
 
     `near`: the vectors in which near means alike, known without labels; `spread`: those that batches are spread over;
     `raw`: the features as they come; `sizes`: how many first labels the starts are compared at; `rare`: a class whose
-    recall is told too.
+    recall is told too; `looped`: by the parts of a run, without keeping every model.
     """
 
     title: str
@@ -73,6 +73,7 @@ class Case:
     sizes: tuple[int, ...] = ()
     rare: str = ""
     folder: str = ""
+    looped: bool = False
 
     def shortened(self) -> "Case":
         """Return the same with three rounds, to see that it runs."""
@@ -177,6 +178,7 @@ CASES: dict[str, Case] = {
         sizes=(12, 50, 100),
         rare="ABBR",
         folder="trec",
+        looped=True,
     ),
     "fashion": Case(
         "Fashion-MNIST, 100 a round",
@@ -194,11 +196,11 @@ CASES: dict[str, Case] = {
         folder="fashion_mnist",
     ),
     "banking77": Case(
-        "banking77, 250 a round",
+        "banking77, 500 a round",
         banking77,
         _of_text,
         start=250,
-        batch=250,
+        batch=500,
         most=4750,
         near="lsa",
         spread="lsa",
@@ -207,20 +209,6 @@ CASES: dict[str, Case] = {
         seeds=5,
         sizes=(77, 250, 500),
         folder="banking77",
-    ),
-    "banking77_large": Case(
-        "banking77, 1,000 a round",
-        banking77,
-        _of_text,
-        start=250,
-        batch=1000,
-        most=4250,
-        near="lsa",
-        spread="lsa",
-        raw="words",
-        columns=("text",),
-        arms=FEWER[:-1],
-        seeds=5,
-        folder="banking77",
+        looped=True,
     ),
 }
