@@ -1,6 +1,7 @@
 """How many labels does each selector need? `python -m bench.label_efficiency --data DATA [--quick] [--out FILE.json]`.
 
-Every arm is a whole run of a workflow in which an oracle answers, so what is measured is what users get. All arms of a
+Every arm is a whole run of a workflow in which an oracle answers, so what is measured is what users get; text goes by a
+loop over the parts of a run, whose curves are the same (checked at the start), as a run keeps each model. All arms of a
 seed have the same pool and test records; those that do not say otherwise begin with the same random labels. Measured
 are the labels until 95 % of the accuracy that all labels of the pool give, and the mean accuracy over the labels bought
 (the area under the learning curve); both are compared with random choice by seed. The study takes the better part of an
@@ -18,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.label_efficiency.arms import CASES, Case, arms
+from bench.label_efficiency.page import markdown
 from bench.label_efficiency.report import show
-from bench.label_efficiency.trial import Trial, Work, one
+from bench.label_efficiency.trial import Trial, Work, one, same_curves
 from bench.machine import describe
 
 ARMS = 4
@@ -82,6 +84,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help=f"some of {','.join(CASES)}")
     parser.add_argument("--seeds", type=int, help="instead of the number of each case (20, or 5 on large data)")
     parser.add_argument("--out", type=Path, help="keep the figures in this JSON file, and go on with it")
+    parser.add_argument("--page", action="store_true", help="print what --out holds as Markdown, and run nothing")
     options = parser.parse_args()
     chosen = {name: case for name, case in CASES.items() if not options.only or name in options.only.split(",")}
     if not chosen:
@@ -92,6 +95,11 @@ def main() -> None:
             del chosen[name]
     if options.quick:
         chosen = {name: case.shortened() for name, case in chosen.items()}
+    if options.page:
+        for name, trials in Kept(options.out, options.quick).trials.items():
+            if name in chosen:
+                print(f"\n{markdown(chosen[name], whole(chosen[name], trials))}")
+        return
     seeds = {name: options.seeds or (2 if options.quick else case.seeds) for name, case in chosen.items()}
     describe(
         ["numpy", "scikit-learn", "pylance"],
@@ -101,6 +109,12 @@ def main() -> None:
         target="a seed that never reaches the target counts with all the labels that it bought; > marks such means",
         area="mean test accuracy in % over the labels bought; ms: what one choice takes, on one core",
     )
+    if any(case.looped for case in chosen.values()):
+        same = same_curves(CASES["digits"].shortened(), options.data)
+        assert same, (
+            "the loop over state and selector gives another curve than a run: its figures are not those of users"
+        )
+        print("loop       the same curves as a run: yes (digits, two arms)")
     began = time.perf_counter()
     kept = Kept(options.out, options.quick)
     work = [part for name, case in chosen.items() for part in kept.missing(name, case, seeds[name], options.data)]
@@ -117,6 +131,11 @@ def main() -> None:
             if not left[trial.case]:
                 show(chosen[trial.case], _seeds(kept.trials[trial.case], seeds[trial.case]))
     print(f"\n{time.perf_counter() - began:.0f} s for {len(work)} pieces of work")
+
+
+def whole(case: Case, trials: dict[str, Any]) -> dict[str, Any]:
+    """Return the seeds that have every arm."""
+    return {s: t for s, t in trials.items() if t["full"] is not None and set(case.arms) <= set(t["curves"])}
 
 
 def _seeds(trials: dict[str, Any], seeds: int) -> dict[str, Any]:

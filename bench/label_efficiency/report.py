@@ -10,7 +10,7 @@ from scipy.stats import wilcoxon
 
 from bench.label_efficiency.arms import BASE, Case
 
-__all__ = ["SHARE", "Result", "holm", "results", "show"]
+__all__ = ["SHARE", "Result", "holm", "results", "show", "start_results"]
 
 SHARE = 0.95
 """The share of the accuracy with all labels that is to be reached."""
@@ -138,24 +138,24 @@ def show(case: Case, trials: Mapping[str, Told]) -> None:
         rare = f"  {100 * r.rare:.1f}" if case.rare else ""
         print(f"{told} {1e3 * r.choosing:4.0f}{rare}", flush=True)
     sizes = list(next(iter(trials.values()))["starts"])
-    if not sizes:
-        return
-    print("  accuracy with the first labels alone, and its paired difference to random")
+    if sizes:
+        print("  accuracy with the first labels alone, and its paired difference to random")
     for size in sizes:
-        by = {
-            name: [trials[s]["starts"][size][name] for s in trials]
-            for name in trials[next(iter(trials))]["starts"][size]
-        }
-        others = [name for name in by if name != BASE]
-        gains = {name: [a - b for a, b in zip(by[name], by[BASE], strict=True)] for name in others}
-        p = dict(zip(others, holm([_signed_rank(gains[name]) for name in others]), strict=True))
-        print(f"  {size:>5} labels: {BASE} {100 * np.mean(by[BASE]):.1f}", end="")
-        for name in others:
-            print(
-                f"; {name} {100 * np.mean(by[name]):.1f} ({_percent(mean(gains[name]), sign='+')}, p {_p(p[name])})",
-                end="",
-            )
+        (_, right, _, _), *others = start_results(trials, size)
+        print(f"  {size:>5} labels: {BASE} {100 * right:.1f}", end="")
+        for name, right, gain, p in others:
+            print(f"; {name} {100 * right:.1f} ({_percent(gain, sign='+')}, p {_p(p)})", end="")
         print()
+
+
+def start_results(trials: Mapping[str, Told], size: str) -> list[tuple[str, float, tuple[float, float], float]]:
+    """Return (name, accuracy, paired difference to random, p) of the ways to choose so many first labels."""
+    names = list(next(iter(trials.values()))["starts"][size])
+    by = {name: [trials[s]["starts"][size][name] for s in trials] for name in names}
+    gains = {name: [a - b for a, b in zip(by[name], by[BASE], strict=True)] for name in names}
+    others = [name for name in names if name != BASE]
+    p = {BASE: 1.0} | dict(zip(others, holm([_signed_rank(gains[name]) for name in others]), strict=True))
+    return [(name, float(np.mean(by[name])), mean(gains[name]), p[name]) for name in names]
 
 
 def _percent(found: tuple[float, float], *, sign: str = "") -> str:
