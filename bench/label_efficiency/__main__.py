@@ -118,6 +118,8 @@ def main() -> None:
     began = time.perf_counter()
     kept = Kept(options.out, options.quick)
     work = [part for name, case in chosen.items() for part in kept.missing(name, case, seeds[name], options.data)]
+    # first what is furthest behind its number of seeds: where the study is stopped, every case has its share
+    work.sort(key=lambda part: part.seed / seeds[part.case])
     left = {name: sum(part.case == name for part in work) for name in chosen}
     # before the workers start: one thread each, since there is a worker a core
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
