@@ -28,6 +28,7 @@ MAIN = (
     "typical, then margin",
     "centers, then margin",
     "typical, then cluster-margin",
+    "typical, then cluster-margin of 3 k",
     "cluster-margin",
     "BADGE",
     "margin, diverse",
@@ -40,7 +41,9 @@ FEWER = (
     BASE,
     "margin",
     "entropy",
+    "typical, then margin",
     "typical, then cluster-margin",
+    "typical, then cluster-margin of 3 k",
     "cluster-margin",
     "BADGE",
     "margin, diverse",
@@ -110,6 +113,9 @@ def arms(case: Case) -> dict[str, Arm]:
         "typical, then margin": Arm(typical, unlabeled.top(k, by=margin()), columns=near),
         "centers, then margin": Arm(centers, unlabeled.top(k, by=margin()), columns=near),
         "typical, then cluster-margin": Arm(typical, by_cluster, told, (*near, *of)),
+        "typical, then cluster-margin of 3 k": Arm(
+            typical, unlabeled.cluster_margin(k, within=3 * k, by=case.spread), told, (*near, *of)
+        ),
         "cluster-margin": Arm(first, by_cluster, told, of),
         "BADGE": Arm(first, unlabeled.badge(k), "read", near),
         "margin, diverse": Arm(first, unlabeled.top(5 * k, by=margin()).diverse(k, by=case.spread), told, of),
@@ -164,9 +170,9 @@ def _digits(title: str, draw: Callable[[Path, int], Drawn] = digits, **other: ob
 
 CASES: dict[str, Case] = {
     "digits": _digits("digits, 10 a round", sizes=(10, 20, 50)),
-    "digits_large": _digits("digits, 80 a round", batch=80, most=330, arms=FEWER),
-    "digits_rare": _digits("digits, two rare classes", digits_rare, arms=FEWER, rare="8"),
-    "digits_junk": _digits("digits, a quarter of the pool unreadable", digits_junk, arms=FEWER),
+    "digits_large": _digits("digits, 80 a round", batch=80, most=330, arms=FEWER, seeds=10),
+    "digits_rare": _digits("digits, two rare classes", digits_rare, arms=FEWER, rare="8", seeds=10),
+    "digits_junk": _digits("digits, a quarter of the pool unreadable", digits_junk, arms=FEWER, seeds=10),
     "trec": Case(
         "TREC, 200 a round",
         trec,
