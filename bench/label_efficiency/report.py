@@ -126,10 +126,10 @@ def show(case: Case, trials: Mapping[str, Told]) -> None:
     print(f"\n{case.title}: {case.start} labels to start with, {case.most:,} at the end, {seeds} seeds; ", end="")
     print(f"with all labels of the pool {_percent(full)} % right, target {100 * SHARE * full[0]:.1f} %")
     recall = f"  recall of {case.rare}" if case.rare else ""
-    print(f"  {'':30} labels to target        saved (paired)         p   area   gain (paired)         p  ms{recall}")
+    print(f"  {'':36} labels to target        saved (paired)         p   area   gain (paired)         p  ms{recall}")
     for r in results(case, trials):
         least = ">" if r.reached < seeds else " "
-        told = f"  {r.arm:30} {least}{r.labels:6.0f} ({r.reached:2} of {seeds})"
+        told = f"  {r.arm:36} {least}{r.labels:6.0f} ({r.reached:2} of {seeds})"
         if r.arm == BASE:
             told += f"{'':38} {100 * r.area:5.2f}{'':28}"
         else:
