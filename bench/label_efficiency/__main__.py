@@ -95,6 +95,8 @@ def main() -> None:
             del chosen[name]
     if options.quick:
         chosen = {name: case.shortened() for name, case in chosen.items()}
+    if options.page and not (options.out and options.out.exists()):
+        parser.error("--page prints what --out holds: name a file that a study was written to")
     if options.page:
         for name, trials in Kept(options.out, options.quick).trials.items():
             if name in chosen:
