@@ -31,6 +31,7 @@ check: .venv/.installed ## Formatting, lint, types, floors, and whether referenc
 	$(BIN)/python -m tools.reference --check
 	$(BIN)/python -m tools.drawings --check
 
+# Not among these, because each takes half an hour and wants data of its own: bench.validated, bench.label_efficiency.
 bench: .venv/.bench ## Measure the store, selection, signals, the overhead of a round, and durable runs
 	$(BIN)/python -m bench.store
 	$(BIN)/python -m bench.select
@@ -64,6 +65,8 @@ clean: ## Remove .venv and the caches
 	@touch $@
 	@echo "Done: .venv is ready."
 
+# Without two peers, whose rows are then printed without a time. baal needs torch. pyDVL 0.10 says that it wants numpy
+# below 2, though it runs on numpy 2: pip install --no-deps pyDVL==0.10.0 pyDeprecate==0.14.0, and pip install cvxpy.
 .venv/.bench: .venv/.installed
 	@echo "Adding what the benchmarks compare with to .venv ..."
 	@$(INSTALL) -e ".[bench]"
