@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -13,8 +14,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from tilth import (
     Dataset,
     Gate,
+    Interpolation,
     Oracle,
     Panel,
+    ParquetFolder,
     Record,
     Rule,
     Team,
@@ -47,13 +50,17 @@ from tilth.patterns import (
     curation,
     data_centric,
     dataprepops,
+    drift_repair,
     model_centric,
+    observability,
     plateau,
     stable,
+    synthetic_generation,
     validated_active_learning,
 )
 from tilth.protocols import Trial
 from tilth.runs.home import inbox_of
+from tilth.runs.schedule import repeat
 from tilth.testing.people import answer_open, from_column
 from tilth.tuning import Tune
 
@@ -61,6 +68,9 @@ ORACLE = Oracle("truth")
 MODEL = SklearnModel(base_model())
 PROBE = SklearnModel(KNeighborsClassifier(10))
 """Quicker than the default, and as good on digits."""
+
+ALL = {"train": 1.0, "valid": 0.0, "test": 0.0}
+"""Splits of what comes in."""
 
 
 @pytest.fixture
@@ -321,6 +331,89 @@ def test_curation_takes_out_what_does_harm(dataset: Dataset) -> None:
     assert (weights >= 0).all()
 
 
+# -- records are made, records keep coming -----------------------------------------------------------------------------
+
+
+def test_synthetic_generation_makes_more_of_what_the_model_gets_wrong(dataset: Dataset) -> None:
+    flow = synthetic_generation(dataset, MODEL, by=Interpolation(), batch=30, until=rounds() >= 1)
+    done = run(flow, inline=True)
+    grow = done.rounds[0].rules["grow"]
+    assert "accepted" in grow["why"]
+    made = np.flatnonzero(dataset.parent >= 0)
+    assert 0 < len(made) <= 30
+    assert set(dataset.view.split[made].tolist()) == {0}
+    if not grow["kept"]:
+        assert not dataset.view.alive[made].any()
+
+
+def rubbish(want: Any, exemplars: pa.Table, n: int, seed: int) -> Any:
+    return pa.table({"pixels": ["not a vector"] * n})
+
+
+def raising(want: Any, exemplars: pa.Table, n: int, seed: int) -> Any:
+    raise RuntimeError("out of ideas")
+
+
+@pytest.mark.parametrize(("by", "said"), [(rubbish, "rubbish"), (raising, "out of ideas")])
+def test_a_generator_that_fails_leaves_the_data(by: Any, said: str, dataset: Dataset) -> None:
+    with pytest.raises(RunFailed, match=said):
+        run(synthetic_generation(dataset, MODEL, by=by, batch=5), inline=True)
+    assert dataset.version == 0
+
+
+def streamed(dataset: Dataset, folder: Path, *, n: int, shift: float) -> None:
+    """Let records come in that are like the training records, but for a shift of all pixels."""
+    ids = np.flatnonzero(dataset.view.train)[:n]
+    table = dataset.features(ids, ["pixels", "truth"])
+    pixels = table["pixels"].combine_chunks().flatten().to_numpy() + np.float32(shift)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(pixels), 64)
+    folder.mkdir(exist_ok=True)
+    pq.write_table(
+        pa.table({"pixels": column, "truth": table["truth"]}), folder / f"{len(list(folder.iterdir()))}.parquet"
+    )
+
+
+@pytest.mark.parametrize("pattern", [observability, drift_repair])
+def test_a_stream_is_watched_and_labelled_when_it_has_drifted(
+    pattern: Callable[..., Workflow], dataset: Dataset, tmp_path: Path
+) -> None:
+    folder = tmp_path / "incoming"
+    folder.mkdir()
+    flow = pattern(
+        dataset, MODEL, source=ParquetFolder(folder), by=ORACLE, budget=20, every="0.001s", ingesting={"splits": ALL}
+    )
+    run(flow, inline=True)
+    entered: list[str] = []
+
+    def go() -> Any:
+        done = run(flow, inline=True)
+        entered.append(done.name)
+        return done
+
+    held = int((dataset.view.train & dataset.view.labeled).sum())
+    spent = dataset.view.labels_spent
+    streamed(dataset, folder, n=60, shift=0.5)
+    while not entered:  # until the next look is due
+        repeat(flow, go, told=lambda _: None, wait=False)
+    assert dataset.view.labels_spent == spent + 20
+    assert int((dataset.view.train & dataset.view.labeled).sum()) == held + (20 if pattern is observability else 0)
+
+
+def test_an_empty_stream_changes_nothing_and_one_that_goes_back_is_told(dataset: Dataset, tmp_path: Path) -> None:
+    folder = tmp_path / "incoming"
+    folder.mkdir()
+    flow = observability(dataset, MODEL, source=ParquetFolder(folder), ingesting={"splits": ALL, "limit": 30})
+    assert run(flow, inline=True).state == "done"
+    assert dataset.version == 0
+    streamed(dataset, folder, n=40, shift=0.0)
+    run(flow, inline=True)
+    came = dataset.version
+    pq.write_table(pq.read_table(folder / "0.parquet").slice(0, 10), folder / "0.parquet")  # 30 were read
+    with pytest.raises(RunFailed, match="backward"):
+        run(flow, inline=True)
+    assert dataset.version == came
+
+
 # -- bad input ---------------------------------------------------------------------------------------------------------
 
 
@@ -337,6 +430,9 @@ PATTERNS: dict[str, Callable[[Dataset], Any]] = {
     "validated_active_learning": lambda d: validated_active_learning(d, MODEL, by=Panel(ORACLE), budget=10),
     "cleaning": lambda d: cleaning(d, MODEL),
     "curation": lambda d: curation(d, MODEL),
+    "synthetic_generation": lambda d: synthetic_generation(d, MODEL, by=Interpolation()),
+    "observability": lambda d: observability(d, MODEL, source=ParquetFolder("incoming")),
+    "drift_repair": lambda d: drift_repair(d, MODEL, source=ParquetFolder("incoming"), by=ORACLE),
 }
 
 
@@ -348,7 +444,7 @@ def test_one_class_and_no_dataset_are_refused(name: str, tmp_path: Path) -> None
         PATTERNS[name]("digits")  # pyright: ignore[reportArgumentType]
 
 
-@pytest.mark.parametrize("name", ["model_centric", "cleaning", "curation"])
+@pytest.mark.parametrize("name", ["model_centric", "cleaning", "curation", "synthetic_generation"])
 def test_what_judges_needs_labels(name: str, unlabelled: Dataset, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has a label yet"):
         PATTERNS[name](unlabelled)
@@ -381,6 +477,11 @@ def test_asking_needs_a_pool(name: str, tmp_path: Path) -> None:
         (lambda d: cleaning(d, MODEL, by="nobody"), "by is an annotator"),
         (lambda d: curation(d, MODEL, duplicates=None, outliers=None, low_value=None, balance=False), "left out"),
         (lambda d: curation(d, MODEL, outliers=0), "outliers"),
+        (lambda d: synthetic_generation(d, MODEL, by="smote"), "generator"),
+        (lambda d: synthetic_generation(d, MODEL, by=Interpolation(), batch=0), "batch"),
+        (lambda d: observability(d, MODEL, source="incoming"), "a source such as"),
+        (lambda d: observability(d, MODEL, source=ParquetFolder("in"), every="often"), "no length of time"),
+        (lambda d: drift_repair(d, MODEL, source=ParquetFolder("in"), by="lab"), "by is an annotator"),
         (lambda d: model_centric(d, MODEL, tune=MODEL), "who suggests the next model"),
         (lambda d: model_centric(d, MODEL, tune=OptunaSearch(strengths), trials=0), "trials"),
         (lambda d: model_centric(d, MODEL, tune=OptunaSearch(strengths), improves=rmse()), "number"),

@@ -103,7 +103,7 @@ def arms(case: Case) -> dict[str, Arm]:
     # spread over what the model learned, or over the frozen vectors: then it need not be asked for embeddings
     told = "learned" if case.spread == "embeddings" else ""
     of = () if told else (case.spread,)
-    by_cluster = unlabeled.cluster_margin(k, by=case.spread)
+    by_cluster = unlabeled.cluster_margin(k, within=10 * k, by=case.spread)
     mixture = 0.8 * unlabeled.top(k, by=margin()) | 0.2 * unlabeled.sample(k)
     found = {
         BASE: Arm(first, unlabeled.sample(k)),
@@ -114,7 +114,7 @@ def arms(case: Case) -> dict[str, Arm]:
         "centers, then margin": Arm(centers, unlabeled.top(k, by=margin()), columns=near),
         "typical, then cluster-margin": Arm(typical, by_cluster, told, (*near, *of)),
         "typical, then cluster-margin of 3 k": Arm(
-            typical, unlabeled.cluster_margin(k, within=3 * k, by=case.spread), told, (*near, *of)
+            typical, unlabeled.cluster_margin(k, by=case.spread), told, (*near, *of)
         ),
         "cluster-margin": Arm(first, by_cluster, told, of),
         "BADGE": Arm(first, unlabeled.badge(k), "read", near),

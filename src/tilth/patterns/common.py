@@ -10,16 +10,21 @@ from tilth.errors import UsageError
 from tilth.protocols import Model
 from tilth.signals.making import count
 
-__all__ = ["Options", "holds_out", "labels_of", "opened", "pool_of", "share_of"]
+__all__ = ["Basics", "Options", "holds_out", "labels_of", "opened", "pool_of", "share_of"]
 
 
-class Options(TypedDict, total=False):
+class Basics(TypedDict, total=False):
     """What every pattern passes on to `Workflow` as it is."""
 
     report: tuple[Quantity, ...]
     probe: Model | None
     seed: int
     name: str
+
+
+class Options(Basics, total=False):
+    """What a pattern passes on that is entered by hand unless it is told when."""
+
     every: str | None
     trigger: Condition | None
 

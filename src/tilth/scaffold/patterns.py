@@ -114,13 +114,42 @@ def _which(file: File, dataset: Dataset) -> list[str]:
     ]
 
 
+def _made(file: File, dataset: Dataset) -> list[str]:
+    seen = {c.kind for c in dataset.schema.columns if not c.hidden}
+    turns = {
+        "image": "flip(), rotate(10), brightness()",
+        "text": "drop_words(), swap_words()",
+        "audio": "gain(), noise()",
+    }
+    for kind, names in turns.items():
+        if seen == {kind}:
+            file.use("tilth.synthesis", "Transforms", *(name.partition("(")[0] for name in names.split(", ")))
+            return [f"by=Transforms([{names}]),", "batch=100,"]
+    file.use("tilth.synthesis", "Interpolation")
+    return ["by=Interpolation(),", "batch=100,"]
+
+
+def _watched(file: File, dataset: Dataset) -> list[str]:
+    file.use("tilth", "ParquetFolder")
+    return [
+        "# files that are put there come in, each row once; also GrowingCsv, SqlQuery, FromIterator",
+        'source=ParquetFolder(Path(__file__).parent / "incoming"),',
+        'every="1h",',
+        f"by={_who(file, dataset)}",
+        "budget=50,",
+    ]
+
+
 PATTERNS: Mapping[str, _Pattern] = {
     "active-learning": _Pattern("Ask about the records that the model learns most from", _active),
     "cleaning": _Pattern("Put labels right that are probably wrong", lambda _file, _dataset: []),
     "curation": _Pattern("Take out twins, outliers and records that do harm", lambda _file, _dataset: []),
     "data-centric": _Pattern("Change the data in every round, and leave the model as it is", _rules),
     "dataprepops": _Pattern("Decide which records, then what to do with them", _which),
+    "drift-repair": _Pattern("Watch a stream, and label what moved when it has drifted", _watched),
     "model-centric": _Pattern("Tune the model, and leave the data as they are", _tuned),
+    "observability": _Pattern("Watch a stream, and train again when it has drifted", _watched),
+    "synthetic-generation": _Pattern("Make records where the model is wrong most", _made),
     "validated-active-learning": _Pattern("Ask, and validate the answers before they are used", _validated),
 }
 """The patterns by the names of the command line; each is a function of `tilth.patterns` with `_` for `-`."""

@@ -67,7 +67,7 @@ class Batching(ABC):
         >>> unlabeled.cluster_margin(100, within=2000, clusters=50)
         unlabeled.cluster_margin(100, within=2000, clusters=50)
 
-        The `within` records of the highest `margin()` (10 x k where it is not given) are joined by average linkage
+        The `within` records of the highest `margin()` (3 x k where it is not given) are joined by average linkage
         until `clusters` are left (k); then each cluster gives its least sure record in turn, the smallest cluster
         first. Citovsky et al. 2021, Batch Active Learning at Scale, with two differences: the candidates of the round
         are clustered, exactly, and not the whole pool once; and a cluster gives its least sure record, not any. within

@@ -19,8 +19,8 @@ from tilth.state import State
 
 __all__ = ["ClusterMargin", "Covering", "Typical"]
 
-CANDIDATES = 10
-"""Candidates a record wanted, where none are said."""
+CANDIDATES = 3
+"""Candidates a record wanted, where none are said: of ten there is always an outlier that is a cluster of its own."""
 CLUSTERS = 500
 """Clusters at most for the typical: more would hold too few records to tell which of them is typical."""
 PURE = 0.95
