@@ -13,10 +13,11 @@ __all__ = ["PATTERNS", "pattern_text"]
 
 @dataclass(frozen=True)
 class _Pattern:
-    """A pattern in a file: its first line, and the arguments after dataset and model."""
+    """A pattern in a file: its first line, the arguments after dataset and model, and the folders it reads from."""
 
     about: str
     arguments: Callable[[File, Dataset], list[str]]
+    folders: tuple[str, ...] = ()
 
 
 def pattern_text(dataset: Dataset, name: str) -> str:
@@ -146,9 +147,9 @@ PATTERNS: Mapping[str, _Pattern] = {
     "curation": _Pattern("Take out twins, outliers and records that do harm", lambda _file, _dataset: []),
     "data-centric": _Pattern("Change the data in every round, and leave the model as it is", _rules),
     "dataprepops": _Pattern("Decide which records, then what to do with them", _which),
-    "drift-repair": _Pattern("Watch a stream, and label what moved when it has drifted", _watched),
+    "drift-repair": _Pattern("Watch a stream, and label what moved when it has drifted", _watched, ("incoming",)),
     "model-centric": _Pattern("Tune the model, and leave the data as they are", _tuned),
-    "observability": _Pattern("Watch a stream, and train again when it has drifted", _watched),
+    "observability": _Pattern("Watch a stream, and train again when it has drifted", _watched, ("incoming",)),
     "synthetic-generation": _Pattern("Make records where the model is wrong most", _made),
     "validated-active-learning": _Pattern("Ask, and validate the answers before they are used", _validated),
 }

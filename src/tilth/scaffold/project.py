@@ -54,6 +54,8 @@ def new_project(
         dataset = Dataset.create(part / "dataset", source, label_kind=kind, progress=progress, **options)
         text = workflow_text(dataset) if pattern is None else pattern_text(dataset, pattern)
         (part / "workflow.py").write_text(text, encoding="utf-8")
+        for folder in () if pattern is None else PATTERNS[pattern].folders:
+            (part / folder).mkdir()
         if path.exists():
             path.rmdir()
         part.rename(path)

@@ -5,12 +5,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from tilth.dataset import Dataset
 from tilth.demo.arms import base_model
 from tilth.demo.data import NOISE, SHARE, digits
 from tilth.integrations.sklearn import SklearnModel
+from tilth.record import Record
 
-__all__ = ["toy"]
+__all__ = ["shifted", "toy"]
 
 
 def toy(*, seed: int = 0, noise: float = NOISE, share: float = SHARE) -> tuple[Dataset, SklearnModel]:
@@ -26,3 +29,8 @@ def toy(*, seed: int = 0, noise: float = NOISE, share: float = SHARE) -> tuple[D
     folder = Path(tempfile.mkdtemp(prefix="tilth-toy-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return digits(folder / "digits", seed=seed, noise=noise, share=share), SklearnModel(base_model())
+
+
+def shifted(record: Record) -> Record:
+    """Move a digit one pixel to the right: something to `augment` by."""
+    return record.change(pixels=np.roll(record["pixels"].reshape(8, 8), 1, axis=1).ravel())
