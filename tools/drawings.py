@@ -47,7 +47,8 @@ def shown(page: str) -> str:
     """Return the drawing of the first workflow that the examples of a page call `flow`; nothing after it is run."""
     names: dict[str, Any] = {"__name__": "__main__"}
     for example in doctest.DocTestParser().get_examples(page):
-        exec(example.source, names)  # noqa: S102  the project's own pages, as its tests run them
+        with contextlib.redirect_stdout(None):
+            exec(example.source, names)  # noqa: S102  the project's own pages, as its tests run them
         if "flow" in names:
             return names["flow"].draw().svg
     raise ValueError("no example of the page makes a workflow called flow")
