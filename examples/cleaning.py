@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
-from common import CIFAR, arguments, cifar
+from common import CIFAR, arguments, cifar, created
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -37,16 +37,7 @@ def main() -> None:
     model = SklearnModel(make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500)), features="x")
     for seed in range(options.seeds):
         with tempfile.TemporaryDirectory(prefix="tilth-example-") as folder:
-            dataset = Dataset.create(
-                Path(folder) / "cifar",
-                rows,
-                key="key",
-                label="label",
-                split="split",
-                hidden=["truth"],
-                classes=CIFAR,
-                durability="process",
-            )
+            dataset = created(rows, Path(folder) / "cifar", CIFAR)
             print(f"seed {seed}: {dataset!r}, {wrong(dataset):.1%} of the training labels wrong", flush=True)
             flow = cleaning(dataset, model, batch=0.15, until=rounds() >= 4, seed=seed)
             done = run(flow, inline=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from common import arguments, keyed, parquet
+from common import arguments, created, keyed, parquet
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from tilth import Dataset, Oracle, accuracy, f1, run
+from tilth import Oracle, accuracy, f1, run
 from tilth.integrations.sklearn import SklearnModel
 from tilth.patterns import active_learning, stable
 
@@ -42,16 +42,7 @@ if __name__ == "__main__":
     )
     for seed in range(options.seeds):
         with tempfile.TemporaryDirectory(prefix="tilth-example-") as folder:
-            dataset = Dataset.create(
-                Path(folder) / "trec",
-                rows,
-                key="key",
-                label="label",
-                split="split",
-                hidden=["truth"],
-                classes=classes,
-                durability="process",
-            )
+            dataset = created(rows, Path(folder) / "trec", classes)
             flow = active_learning(
                 dataset,
                 model,

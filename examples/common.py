@@ -81,6 +81,12 @@ def cifar(data: Path, rows: int, *, valid: int = 1_000, test: int = 5_000, width
     return pa.table({**columns, **said})
 
 
+def created(rows: pa.Table, path: Path, classes: Sequence[str], *, hidden: Sequence[str] = ("truth",)) -> Dataset:
+    """Make a dataset of records with the columns key, label and split, and others that no model may see."""
+    roles = {"key": "key", "label": "label", "split": "split", "hidden": list(hidden)}
+    return Dataset.create(path, rows, classes=classes, durability="process", **roles)
+
+
 def started(rows: pa.Table, path: Path, classes: Sequence[str], *, start: int, seed: int) -> Dataset:
     """Make the dataset: the same random records labelled at the start for every arm, all others in the pool."""
     split, truth = np.array(rows["split"].to_pylist()), np.array(rows["truth"].to_pylist(), object)
@@ -89,8 +95,7 @@ def started(rows: pa.Table, path: Path, classes: Sequence[str], *, start: int, s
     first = order[split[order] == "train"][:start]
     label[first] = truth[first]
     rows = rows.append_column("label", pa.array(label.tolist(), pa.string()))
-    roles = {"key": "key", "label": "label", "split": "split", "hidden": ["truth"]}
-    return Dataset.create(path, rows, classes=classes, durability="process", **roles)
+    return created(rows, path, classes)
 
 
 def curve(run: Run) -> Curve:

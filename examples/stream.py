@@ -46,7 +46,7 @@ def main() -> None:
             label="price",
             every="0.001s",
             # what makes the model unsure: half-hours of a week always differ from the last week in some column
-            trigger=confidence_shift(window=WEEK) < 1e-3,
+            trigger=confidence_shift(window=WEEK) < 0.01,
             report=(accuracy(), labeled_count()),
         )
         run(flow, inline=True)

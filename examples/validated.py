@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from common import CIFAR, PEOPLE, arguments, cifar
+from common import CIFAR, PEOPLE, arguments, cifar, created
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -32,16 +32,8 @@ def started(rows: pa.Table, path: Path, seed: int) -> Dataset:
     first = np.zeros(len(rows), bool)
     first[order[train[order]][:START]] = True
     label = pc.if_else(pa.array(train & ~first), None, rows["truth"])
-    return Dataset.create(
-        path,
-        rows.append_column("label", label),
-        key="key",
-        label="label",
-        split="split",
-        hidden=["truth", "worse_label", *PEOPLE],
-        classes=CIFAR,
-        durability="process",
-    )
+    rows = rows.append_column("label", label)
+    return created(rows, path, CIFAR, hidden=["truth", "worse_label", *PEOPLE])
 
 
 def main() -> None:

@@ -1,6 +1,9 @@
 """New texts from an endpoint that speaks OpenAI's protocol: a real server on this machine, well behaved and not."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -168,15 +171,32 @@ def test_refusals_are_shown_and_not_repeated() -> None:
         assert len(server.asked) == 1
 
 
-def test_the_key_comes_from_the_environment_and_goes_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+ASK = """
+import json, sys
+import pyarrow as pa
+from tilth.algebra import from_json
+from tilth.protocols import Want
+from_json(json.loads(sys.argv[1])).generate(Want(1), pa.table({"text": ["question"]}), 1, 0)
+"""
+
+
+def asked_where(keyed: ChatEndpoint, **environment: str) -> str:
+    """Ask in a process whose environment has these variables beside our own; return what it says of its failure."""
+    command = [sys.executable, "-c", ASK, json.dumps(to_json(keyed))]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    return done.stderr
+
+
+def test_the_key_comes_from_the_environment_and_goes_nowhere_else() -> None:
     with served(fresh) as other, served(lambda _: (307, {"Location": f"{other.url}/chat/completions"}, "")) as server:
-        keyed = endpoint(server, key_env="SOME_KEY")
-        monkeypatch.delenv("SOME_KEY", raising=False)
-        with pytest.raises(UsageError, match="SOME_KEY is not set"):
-            keyed.generate(Want(1), TEXTS, 1, 0)
-        monkeypatch.setenv("SOME_KEY", "se-cret")
-        with pytest.raises(UsageError, match="answered 307"):
-            keyed.generate(Want(1), TEXTS, 1, 0)
+        keyed = endpoint(server, key_env="TILTH_TEST_KEY")
+        assert "UsageError" in (missing := asked_where(keyed))
+        assert "TILTH_TEST_KEY is not set" in missing
+        assert server.asked == []
+        sent = asked_where(keyed, TILTH_TEST_KEY="se-cret")
+        assert "answered 307" in sent
+        assert "se-cret" not in sent
         assert server.headers[0]["Authorization"] == "Bearer se-cret"
         assert other.asked == []
         assert "se-cret" not in json.dumps(to_json(keyed)) + repr(keyed)

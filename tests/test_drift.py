@@ -1,6 +1,7 @@
 """Drift: p-values that hold what they promise, on data of which it is known whether anything changed."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.states import make_state, set_label
-from tilth import class_share, confidence_shift, drift, label_shift, labeled, moved, outdated, records, unlabeled
-from tilth.algebra import Quantity, from_json, to_json
+from tilth import (
+    Workflow,
+    class_share,
+    confidence_shift,
+    drift,
+    label_shift,
+    labeled,
+    moved,
+    outdated,
+    records,
+    rounds,
+    unlabeled,
+)
+from tilth.algebra import Condition, Quantity, from_json, to_json
 from tilth.dataset import Dataset
 from tilth.errors import UsageError
 from tilth.integrations.sklearn import SklearnModel
+from tilth.metrics import labeled_count
 from tilth.metrics.exchangeability import jumper, ranks
 from tilth.metrics.two_sample import classifier_test, column_test, mmd_test, permuted
 from tilth.outputs import LEARNED, THERE, Outputs
 from tilth.state import State
-from tilth.testing import check_metric, check_signal
+from tilth.testing import check_metric, check_signal, toy
 from tilth.training import extend, train
 
 Rows = npt.NDArray[np.float64]
@@ -41,6 +55,24 @@ METRICS = [
     confidence_shift(),
     class_share("yes"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("never", "holds"),
+    [
+        (drift() < 0.001, drift() <= 0.001),
+        (drift("x", permutations=99) <= 0.005, drift("x", permutations=999) <= 0.005),
+        (label_shift() < 1e-6, drift(test="martingale") < 1e-6),
+        (confidence_shift(permutations=99) < 0.01, confidence_shift() < 0.01),
+        ((labeled_count() > 1) & (drift() < 0.0005), drift() > 0.0005),
+    ],
+)
+def test_a_bar_that_no_permutation_reaches_is_refused(never: Condition, holds: Condition, tmp_path: Path) -> None:
+    dataset, model = toy()
+    flow = partial(Workflow, dataset=dataset, model=model, rules={}, until=rounds() >= 1)
+    with pytest.raises(UsageError, match=r"trigger: .* so that never holds; give permutations=\d+, or a higher bar"):
+        flow(trigger=never)
+    assert flow(trigger=holds).trigger is holds
 
 
 def columns(rows: Rows, kind: npt.NDArray[np.int64]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tilth.actions.ingest import Ingest
-from tilth.algebra import Condition, Metric, Quantity, Value, from_json, to_json
+from tilth.algebra import Comparison, Condition, Metric, Quantity, Value, from_json, to_json
 from tilth.dataset import Dataset
 from tilth.drawing import Drawing
 from tilth.drawing.drawing import draw
@@ -19,6 +19,7 @@ from tilth.functions import find
 from tilth.html import table
 from tilth.labeling.panel import Panel
 from tilth.metrics import accuracy, rmse
+from tilth.metrics.reachable import out_of_reach
 from tilth.metrics.verdicts import REJECTED
 from tilth.outputs import Outputs
 from tilth.protocols import Model, Source
@@ -89,6 +90,9 @@ class Workflow:
             object.__setattr__(self, "report", (rmse() if kind == "number" else accuracy(),))
         for where, value in self.parts():
             for part in value.walk():
+                never = out_of_reach(part) if isinstance(part, Comparison) else ""
+                if never:
+                    raise UsageError(f"{where}: {part!r}: {never}")
                 tasks = getattr(part, "tasks", None)
                 if tasks is not None and kind not in tasks:
                     raise UsageError(

@@ -89,7 +89,8 @@ def drift(
       that a model has learned, which look otherwise for what it learned from.
     - `window`: the last so many training records that the model did not learn from; without it all training records
       that came since it was trained. At most 2000 of each window are looked at, drawn by their keys.
-    - `permutations`: the smallest p-value is 1 / (permutations + 1), so 999 can hold against 0.001 and no less.
+    - `permutations`: the smallest p-value is 1 / (permutations + 1), so `< 0.001` needs more than 999 (a
+      workflow refuses a bar that is out of reach).
 
     A stream is looked at many times, and each look may err: within 50 looks at fresh records `drift() < 0.01` held in
     37 % of streams where nothing had changed, the martingale in 1 % (150 streams, measured):

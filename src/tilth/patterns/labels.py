@@ -67,12 +67,12 @@ def active_learning(
     start unlabeled.typical(20, by="pixels")
     ask unlabeled.top(20, by=margin())
 
-    `by`: who answers, an `Oracle`, a `Team`, or a `Panel`. `budget`: answers in all; `batch` a round (a tenth of the
-    budget). `start`: labels before a model is asked (one batch, at least two a class): typical records by cluster of a
-    vector column, drawn at random where there is none. `select`: which then; by default the least sure by cluster
-    (`cluster_margin`) where the model gives embeddings, else the least sure, `unlabeled.top(batch, by=margin())`, which
-    is the one to give where the pool may hold junk. `stop`: ends it before the budget is spent, such as `plateau()` or
-    `stable()`. UsageError where the pool is empty.
+    `by`: who answers, an `Oracle`, a `Team`, or a `Panel`. `budget`: answers in all, to the end of the round in which
+    they are spent; `batch` a round (a tenth of the budget). `start`: labels before a model is asked (one batch, at
+    least two a class): typical records by cluster of a vector column, drawn at random where there is none. `select`:
+    which then; by default the least sure by cluster (`cluster_margin`) where the model gives embeddings, else the least
+    sure, `unlabeled.top(batch, by=margin())`, which is the one to give where the pool may hold junk. `stop`: ends it
+    before the budget is spent, such as `plateau()` or `stable()`. UsageError where the pool is empty.
     """
     return _asking("active_learning", dataset, model, by, budget, batch, start, select, stop, options)
 

@@ -1,7 +1,8 @@
 """Steps that choose records for what they are worth together: far apart, drawn by gradient, one a cluster, no twins."""
 
+from abc import ABC
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,7 +23,7 @@ from tilth.signals import clusters
 from tilth.signals.clusters import kmeans
 from tilth.state import State
 
-__all__ = ["Badge", "Centers", "Distinct", "Diverse", "draws", "made", "trials", "written"]
+__all__ = ["Badge", "ByVectors", "Centers", "Distinct", "Diverse", "draws", "made", "trials", "written"]
 
 Ids = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
@@ -55,17 +56,28 @@ def made(picked: Picked, pool: Spread, at: Ids, about: str, k: int, score: Any, 
 
 
 @dataclass(frozen=True, repr=False)
-class Diverse(Step, tag="diverse"):
-    """k records far apart, and far from what is labelled, in the model's embeddings or in a vector column."""
+class ByVectors(Step, ABC):
+    """A step that goes `by` vectors: the model's embeddings, or a column."""
 
-    k: int
-    within: int | None = None
-    by: str = "embeddings"
+    by: str = field(default="embeddings", kw_only=True)
 
     @property
     def needs(self) -> frozenset[str]:
         """What it reads of the model's state."""
-        return wants(self.by)
+        return super().needs | wants(self.by)
+
+    @property
+    def said(self) -> str | None:
+        """Which vectors, where that was said."""
+        return None if self.by == "embeddings" else self.by
+
+
+@dataclass(frozen=True, repr=False)
+class Diverse(ByVectors, tag="diverse"):
+    """k records far apart, and far from what is labelled, in the model's embeddings or in a vector column."""
+
+    k: int
+    within: int | None = None
 
     def apply(self, picked: Picked, state: State, text: str) -> Picked:
         """Keep k by farthest-first traversal."""
@@ -88,7 +100,7 @@ class Diverse(Step, tag="diverse"):
         return made(picked, pool, at, about, self.k, score, f"distance by {self.by}")
 
     def __repr__(self) -> str:
-        return written("diverse", self.k, within=self.within, by=None if self.by == "embeddings" else self.by)
+        return written("diverse", self.k, within=self.within, by=self.said)
 
 
 @dataclass(frozen=True, repr=False)
@@ -124,16 +136,10 @@ class Badge(Step, tag="badge"):
 
 
 @dataclass(frozen=True, repr=False)
-class Centers(Step, tag="centers"):
+class Centers(ByVectors, tag="centers"):
     """The record nearest to the centre of each of k clusters."""
 
     k: int
-    by: str = "embeddings"
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """What it reads of the model's state."""
-        return wants(self.by)
 
     def apply(self, picked: Picked, state: State, text: str) -> Picked:
         """Keep one a cluster, that of the largest first; more of one cluster where others are empty."""
@@ -147,20 +153,14 @@ class Centers(Step, tag="centers"):
         return made(picked, pool, at, about, self.k, size[cluster[at]], f"cluster size by {self.by}")
 
     def __repr__(self) -> str:
-        return written("centers", self.k, by=None if self.by == "embeddings" else self.by)
+        return written("centers", self.k, by=self.said)
 
 
 @dataclass(frozen=True, repr=False)
-class Distinct(Step, tag="distinct"):
+class Distinct(ByVectors, tag="distinct"):
     """Those that are not near one that stands before them."""
 
     threshold: float = 0.95
-    by: str = "embeddings"
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """What it reads of the model's state."""
-        return wants(self.by)
 
     def apply(self, picked: Picked, state: State, text: str) -> Picked:
         """Drop what is near one that stays, in order."""
@@ -178,7 +178,7 @@ class Distinct(Step, tag="distinct"):
     def __repr__(self) -> str:
         said: Iterable[str] = (
             *((f"threshold={show(self.threshold)}",) if self.threshold != 0.95 else ()),
-            *((f"by={show(self.by)}",) if self.by != "embeddings" else ()),
+            *((f"by={show(self.said)}",) if self.said else ()),
         )
         return f".distinct({', '.join(said)})"
 

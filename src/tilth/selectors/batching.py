@@ -37,7 +37,7 @@ class Batching(ABC):
         features or on everything: the farthest records are outliers and noise, and that can be worse than `sample`.
         """
         within = None if within is None else count("diverse(within=...)", within)
-        return self.then(Diverse(count("diverse(k)", k), within, vector("diverse", by)))
+        return self.then(Diverse(count("diverse(k)", k), within, by=vector("diverse", by)))
 
     def badge(self, k: int) -> Self:
         """Keep k drawn by k-means++ among the gradients of the model's last layer: unsure and unlike each other.
@@ -80,7 +80,7 @@ class Batching(ABC):
                 count("cluster_margin(k)", k),
                 None if within is None else count("cluster_margin(within=...)", within),
                 None if clusters is None else count("cluster_margin(clusters=...)", clusters),
-                vector("cluster_margin", by),
+                by=vector("cluster_margin", by),
             )
         )
 
@@ -100,7 +100,7 @@ class Batching(ABC):
         Use it for the first labels, on embeddings that were not learned from them. Do not use it later: it never
         chooses what the model is unsure of.
         """
-        return self.then(Typical(count("typical(k)", k), vector("typical", by)))
+        return self.then(Typical(count("typical(k)", k), by=vector("typical", by)))
 
     def covering(self, k: int, radius: float | None = None, *, by: str = "embeddings") -> Self:
         """Keep k whose balls of a radius hold the most records that no ball and no labelled record holds yet.
@@ -118,7 +118,7 @@ class Batching(ABC):
         in every round (it compares all with all), nor with a radius that was chosen for other embeddings.
         """
         radius = None if radius is None else number("covering(radius=...)", radius)
-        return self.then(Covering(count("covering(k)", k), radius, vector("covering", by)))
+        return self.then(Covering(count("covering(k)", k), radius, by=vector("covering", by)))
 
     def centers(self, k: int, *, by: str = "embeddings") -> Self:
         """Keep the record nearest to the centre of each of k clusters, that of the largest cluster first.
@@ -135,7 +135,7 @@ class Batching(ABC):
         Use it once, before there is a model, by a vector column. Do not use it again: it would choose beside the same
         records.
         """
-        return self.then(Centers(count("centers(k)", k), vector("centers", by)))
+        return self.then(Centers(count("centers(k)", k), by=vector("centers", by)))
 
     def distinct(self, threshold: float = 0.95, *, by: str = "embeddings") -> Self:
         """Walk through the records in order and drop each that is nearly equal to one that stayed.
@@ -151,4 +151,4 @@ class Batching(ABC):
         Use it behind `top`, to not ask the same question twice in a batch. Do not use it on a whole pool when only the
         first few are wanted (narrow first), nor to clean a dataset: `duplicate()` also says which of a group to keep.
         """
-        return self.then(Distinct(number("distinct(threshold=...)", threshold, most=1), vector("distinct", by)))
+        return self.then(Distinct(number("distinct(threshold=...)", threshold, most=1), by=vector("distinct", by)))

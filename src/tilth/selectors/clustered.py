@@ -6,13 +6,13 @@ import numpy as np
 
 from tilth.algebra import Quantity
 from tilth.dataset.splits import uniform
-from tilth.selectors.batches import made, trials, written
+from tilth.selectors.batches import ByVectors, made, trials, written
 from tilth.selectors.clusters import average_linkage, in_turns
 from tilth.selectors.cover import greedy_cover, nearest_other
 from tilth.selectors.picked import Picked, highest
-from tilth.selectors.steps import Step, valued
+from tilth.selectors.steps import valued
 from tilth.selectors.typical import typical_first
-from tilth.selectors.vectors import labelled, none_left, spread_out, wants
+from tilth.selectors.vectors import labelled, none_left, spread_out
 from tilth.signals import margin
 from tilth.signals.clusters import kmeans
 from tilth.state import State
@@ -30,19 +30,13 @@ ASKED = 2048
 
 
 @dataclass(frozen=True, repr=False)
-class ClusterMargin(Step, tag="cluster_margin"):
+class ClusterMargin(ByVectors, tag="cluster_margin"):
     """The k least sure of many unsure ones, from as many clusters as there are."""
 
     k: int
     within: int | None = None
     clusters: int | None = None
-    by: str = "embeddings"
     unsure: Quantity = field(default_factory=margin)
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """What it reads of the model's state."""
-        return super().needs | wants(self.by)
 
     def apply(self, picked: Picked, state: State, text: str) -> Picked:
         """Keep k in turns, the smallest cluster first."""
@@ -60,21 +54,14 @@ class ClusterMargin(Step, tag="cluster_margin"):
         return made(unsure, pool, at, about, self.k, at, repr(self.unsure))
 
     def __repr__(self) -> str:
-        by = None if self.by == "embeddings" else self.by
-        return written("cluster_margin", self.k, within=self.within, clusters=self.clusters, by=by)
+        return written("cluster_margin", self.k, within=self.within, clusters=self.clusters, by=self.said)
 
 
 @dataclass(frozen=True, repr=False)
-class Typical(Step, tag="typical"):
+class Typical(ByVectors, tag="typical"):
     """The most typical records of clusters in which the fewest are labelled."""
 
     k: int
-    by: str = "embeddings"
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """What it reads of the model's state."""
-        return wants(self.by)
 
     def apply(self, picked: Picked, state: State, text: str) -> Picked:
         """Keep k in turns: clusters of the fewest labelled first, of these the largest."""
@@ -93,21 +80,15 @@ class Typical(Step, tag="typical"):
         return made(picked, pool, at, about, self.k, score[at], f"typicality by {self.by}")
 
     def __repr__(self) -> str:
-        return written("typical", self.k, by=None if self.by == "embeddings" else self.by)
+        return written("typical", self.k, by=self.said)
 
 
 @dataclass(frozen=True, repr=False)
-class Covering(Step, tag="covering"):
+class Covering(ByVectors, tag="covering"):
     """The k records that have the most uncovered ones within a radius."""
 
     k: int
     radius: float | None = None
-    by: str = "embeddings"
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """What it reads of the model's state."""
-        return wants(self.by)
 
     def apply(self, picked: Picked, state: State, text: str) -> Picked:
         """Keep k, each of the most that is left to cover."""
@@ -132,5 +113,4 @@ class Covering(Step, tag="covering"):
         return float(np.nextafter(np.float32(bar), np.float32(0))) if np.isfinite(bar) else 1.0  # all are equal
 
     def __repr__(self) -> str:
-        by = None if self.by == "embeddings" else self.by
-        return written("covering", self.k, radius=self.radius, by=by)
+        return written("covering", self.k, radius=self.radius, by=self.said)
