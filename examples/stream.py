@@ -45,7 +45,7 @@ def main() -> None:
             source=ParquetFolder(place / "incoming"),
             label="price",
             every="0.001s",
-            # what makes the model unsure: half-hours of a week always differ from the last week in some column
+            # what makes the model unsure or sure; half-hours of one week are alike, so it holds in most weeks
             trigger=confidence_shift(window=WEEK) < 0.01,
             report=(accuracy(), labeled_count()),
         )
