@@ -187,7 +187,7 @@ class Watched:
         now = self.dataset.at(-1)
         outputs = Outputs(now.path / "outputs" / self.ref)
         needs = {"probabilities", "embeddings"} if scored else set[str]()
-        return State(now, extend(now, self.model, outputs, needs=needs), seed=self.seed)
+        return State(now, extend(now, outputs, needs=needs), seed=self.seed)
 
     def accuracy(self, rows: pa.Table) -> float:
         """Return how often the last model is right on rows, which it does not learn from."""

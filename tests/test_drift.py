@@ -423,18 +423,18 @@ def test_a_state_knows_what_its_model_learned_from(tmp_path: Path) -> None:
     assert np.flatnonzero(later.lesson == 0).tolist() == list(range(120, 150))
     assert np.isnan(later.probabilities[0, 120:]).all()
 
-    scored = State(dataset.at(-1), extend(dataset.at(-1), gaussian(), outputs, needs={"probabilities", "embeddings"}))
+    scored = State(dataset.at(-1), extend(dataset.at(-1), outputs, needs={"probabilities", "embeddings"}))
     assert not np.isnan(scored.probabilities).any()
     np.testing.assert_array_equal(scored.probabilities[:, :120], later.probabilities[:, :120])
     assert scored.probabilities[1, 120:].min() > 0.9
     np.testing.assert_array_equal(scored.output("embeddings")[120:], np.full((30, 5), 3, np.float32))
     np.testing.assert_array_equal(scored.lesson, later.lesson)
     assert drift("embeddings").value(scored) < 0.01
-    assert extend(dataset.at(-1), gaussian(), outputs, needs=set()) is outputs
-    assert extend(dataset.at(2), gaussian(), outputs, needs={"probabilities"}).ref == scored.outputs.ref  # type: ignore[union-attr]
+    assert extend(dataset.at(-1), outputs, needs=set()) is outputs
+    assert extend(dataset.at(2), outputs, needs={"probabilities"}).ref == scored.outputs.ref  # type: ignore[union-attr]
 
     dataset.append({"v": np.zeros((1, 5), np.float32), "key": ["last"]}, key="key", splits={"train": 1.0})
-    newer = extend(dataset.at(-1), gaussian(), outputs, needs={"probabilities"})
+    newer = extend(dataset.at(-1), outputs, needs={"probabilities"})
     kept = [p.name for p in outputs.folder.parent.glob(f"{outputs.ref}+*")]
     assert kept == [newer.ref]  # looks do not pile up
 

@@ -1,6 +1,6 @@
 """The patterns, each run small on real digits: what it does to the data, and what it says to bad input."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ from tilth import (
     accuracy,
     annotate,
     augment,
+    confidence_shift,
     disagrees_with_model,
+    ingest,
     label_quality,
     labeled,
     labels_spent,
@@ -60,7 +62,7 @@ from tilth.patterns import (
 )
 from tilth.protocols import Trial
 from tilth.runs.home import inbox_of
-from tilth.runs.schedule import repeat
+from tilth.runs.schedule import repeat, tick
 from tilth.testing.people import answer_open, from_column
 from tilth.tuning import Tune
 
@@ -500,3 +502,26 @@ def test_the_options_of_a_workflow_are_passed_on(dataset: Dataset) -> None:
     assert repr(active_learning(dataset, MODEL, by=ORACLE, budget=9, stop=labeled_count() > 5).until) == (
         "(labels_spent() >= 9) | (labeled_count() > 5)"
     )
+
+
+def test_a_schedule_looks_with_the_best_model(dataset: Dataset, tmp_path: Path) -> None:
+    folder = tmp_path / "incoming"
+    folder.mkdir()
+    flow = Workflow(
+        dataset=dataset,
+        model=MODEL,
+        rules={"arrive": Rule(do=ingest(ParquetFolder(folder), splits=ALL))},
+        until=rounds() >= 3,
+        tune=Tune(OptunaSearch(strengths, startup=3)),
+        every="0.001s",
+        trigger=confidence_shift() < 0.01,
+    )
+    done = run(flow, inline=True)
+    streamed(dataset, folder, n=60, shift=0.5)
+    looks: list[Mapping[str, Any]] = []
+    while not looks:  # until the next look is due
+        found = tick(flow)
+        looks += [] if found is None else [found]
+    assert looks[0]["brought"]["arrive"]["n"] == 60
+    assert looks[0]["model"] == done.best.model != done.rounds[-1].model
+    assert 0 < looks[0]["metrics"]["confidence_shift()"] <= 1

@@ -100,10 +100,10 @@ def train(
     return {"ref": ref, "trained": sorted(missing), "seconds": seconds, "model_seconds": watch.seconds}
 
 
-def extend(dataset: Dataset, model: Model, outputs: Outputs, *, needs: Iterable[str]) -> Outputs:
+def extend(dataset: Dataset, outputs: Outputs, *, needs: Iterable[str]) -> Outputs:
     """Return what a trained model says of every living record, those that came after its training included.
 
-    Nothing is trained: the saved model is read back and asked about the new records; of the kinds in `needs` it can
+    The model that made `outputs` (see `fitted_model`) is asked about the new records; of the kinds in `needs` it can
     tell "probabilities" and "embeddings". Returns `outputs` where there is no new record. What is kept is that of the
     newest version only.
     """
@@ -122,7 +122,7 @@ def extend(dataset: Dataset, model: Model, outputs: Outputs, *, needs: Iterable[
     made = Outputs.create(folder, ids[order], outputs.about, lesson[order])
     missing = [kind for kind in wanted if kind not in made.kinds]
     if missing:
-        fitted, watch = fitted_model(dataset, outputs)[1], _Watch()
+        (model, fitted), watch = fitted_model(dataset, outputs), _Watch()
         if "probabilities" in missing:
             said = np.concatenate([outputs.get("probabilities"), _predict(dataset, fitted, new, None, watch)], axis=1)
             made.add("probabilities", said[:, order])

@@ -19,6 +19,7 @@ from tilth.runs.base import Run
 from tilth.runs.home import journal_of
 from tilth.state import Round
 from tilth.training import extend
+from tilth.tuning import best
 from tilth.workflow import Workflow
 
 __all__ = ["Tick", "repeat", "tick"]
@@ -57,7 +58,7 @@ def tick(workflow: Workflow, *, engine: str | None = None) -> Tick | None:
 
 def _looked(workflow: Workflow, run: str, engine: str | None, last: Tick) -> dict[str, Any]:
     rounds = tuple(Run(workflow.dataset, run, engine=engine).rounds)
-    model = rounds[-1].model if rounds else ""
+    model = rounds[best(rounds)].model if rounds else ""
     brought = _ingested(workflow, model, rounds)
     version = workflow.dataset.version
     found: dict[str, Any] = {"at": time.time(), "branch": workflow.dataset.branch_name, "version": version}
@@ -71,7 +72,7 @@ def _looked(workflow: Workflow, run: str, engine: str | None, last: Tick) -> dic
     state = workflow.state(version, model, rounds)
     if state.outputs is not None:
         needs = workflow.trigger.needs
-        state = replace(state, outputs=extend(state.dataset, workflow.model, state.outputs, needs=needs))
+        state = replace(state, outputs=extend(state.dataset, state.outputs, needs=needs))
     metrics = {repr(q): float(np.asarray(q.value(state))) for q in workflow.trigger.walk() if isinstance(q, Metric)}
     return found | {"holds": workflow.trigger.holds(state), "why": workflow.trigger.explain(state), "metrics": metrics}
 
