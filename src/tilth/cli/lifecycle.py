@@ -1,5 +1,6 @@
 """The commands on runs (list, watch, pause, resume, cancel, fork, delete, worker) and on people (label, retry)."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,15 @@ import typer
 from tilth.cli.options import Engine, Json, ProjectPath, RunName, Traceback, WorkflowName, app
 
 __all__: list[str] = []
+
+
+class RoleName(StrEnum):
+    """What somebody may do on the page."""
+
+    ANNOTATOR = "annotator"
+    REVIEWER = "reviewer"
+    OWNER = "owner"
+
 
 PanelName = Annotated[
     str | None, typer.Option("--panel", metavar="NAME", help="Only a panel: whether its tasks are given out.")
@@ -170,3 +180,50 @@ def retry(
     from tilth.cli.retrying import retry as go
 
     go(project, key, engine=engine)
+
+
+@app.command()
+def ui(
+    project: ProjectPath = Path(),
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes a free one.")] = 8321,
+    allow_remote: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-remote", metavar="HOST", help="Answer beyond this machine, under this name; several times."
+        ),
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option("--tls-certificate", metavar="FILE", help="For https.")] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its private key.")] = None,
+    browse: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the link in a browser.")] = True,
+    engine: Engine = None,
+    _traceback: Traceback = False,
+) -> None:
+    """Serve the page: runs live, records with their history, labelling by keys. On this machine only, until Ctrl-C."""
+    from tilth.cli.ui import ui as go
+
+    go(
+        project,
+        port=port,
+        remote=allow_remote or [],
+        certificate=certificate,
+        key=tls_key,
+        browse=browse,
+        engine=engine,
+    )
+
+
+@app.command()
+def invite(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Their name, as it will stand in the records' history.")],
+    project: ProjectPath = Path(),
+    role: Annotated[RoleName, typer.Option(help="What they may do.")] = RoleName.ANNOTATOR,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Let them in no more.")] = False,
+    at: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Where the page is reached, as it stands in the link.")
+    ] = "http://127.0.0.1:8321",
+    _traceback: Traceback = False,
+) -> None:
+    """Print a link that lets somebody into the page of a project, as an annotator, a reviewer or an owner."""
+    from tilth.cli.ui import invite as go
+
+    go(project, name, role=role.value, revoke=revoke, at=at)

@@ -1,8 +1,10 @@
 """How a drawing looks: colours for light and dark, icons, and the style sheet that stands in every SVG."""
 
+import base64
+import hashlib
 from collections.abc import Mapping
 
-__all__ = ["ICONS", "MARKS", "STYLE"]
+__all__ = ["ICONS", "MARKS", "STYLE", "STYLE_HASH"]
 
 # Text on its ground has a contrast of 4.5 : 1 or more, lines and marks 3 : 1 (WCAG 2.2 AA), in light and in dark.
 _COLOURS: Mapping[str, tuple[str, str]] = {
@@ -147,3 +149,6 @@ def _states(scope: str) -> list[str]:
 
 STYLE = _sheet()
 """Scoped to the drawing, so that a page or notebook around it keeps its own looks."""
+
+STYLE_HASH = f"sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}"
+"""What a Content-Security-Policy names to let a page show the style sheet."""

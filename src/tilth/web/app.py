@@ -1,0 +1,75 @@
+"""The application: all routes behind one door, and the server that answers on this machine."""
+
+import contextlib
+import json
+import socket
+from collections.abc import AsyncGenerator, Callable, Iterable
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+
+from tilth.web import door, runs
+from tilth.web.guard import Guard
+from tilth.web.people import OWNER
+from tilth.web.site import Site
+
+__all__ = ["VENDORED", "create_app", "serve"]
+
+_HERE = Path(__file__).parent
+
+VENDORED = json.loads((_HERE / "static/vendor/vendored.json").read_text(encoding="utf-8"))
+"""The browser code of others that is shipped: name, version, licence, source package and SHA-256 of each file."""
+
+
+def create_app(site: Site, *, hosts: Iterable[str]) -> Starlette:
+    """Return the page of a project as an ASGI application that answers to these hosts (with port) only."""
+    routes: list[BaseRoute] = [*door.ROUTES, *runs.ROUTES]
+    routes.append(Mount("/static", StaticFiles(directory=_HERE / "static"), name="static"))
+
+    @contextlib.asynccontextmanager
+    async def life(_: Starlette) -> AsyncGenerator[None]:
+        yield
+        site.close()
+
+    app = Starlette(routes=routes, middleware=[Middleware(Guard, people=site.people, hosts=hosts)], lifespan=life)
+    app.state.site = site
+    return app
+
+
+def serve(
+    site: Site,
+    *,
+    port: int = 0,
+    remote: Iterable[str] = (),
+    certificate: tuple[Path, Path] | None = None,
+    ready: Callable[[str], None],
+) -> None:
+    """Answer until Ctrl-C; `ready` is called with the owner's link as soon as it can be opened.
+
+    On loopback only, unless `remote` names hosts under which others reach this machine. `port`: 0 takes a free one.
+    `certificate`: the files of a TLS certificate and its key.
+    """
+    names = [*remote]
+    bound = socket.create_server(("0.0.0.0" if names else "127.0.0.1", port))  # noqa: S104  asked for by `remote`
+    port = bound.getsockname()[1]
+    hosts = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", *names)] + names
+    scheme = "https" if certificate else "http"
+    app = create_app(site, hosts=hosts)
+    address = f"{scheme}://{names[0] if names else '127.0.0.1'}:{port}"
+    token = site.people.invite(OWNER, "owner", once=True)
+    cert, key = certificate or (None, None)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,  # it would write the tokens of links down
+        server_header=False,
+        timeout_graceful_shutdown=1,  # a page that listens never ends by itself
+        ssl_certfile=cert,
+        ssl_keyfile=key,
+    )
+    ready(f"{address}/enter?token={token}")
+    uvicorn.Server(config).run(sockets=[bound])

@@ -1,0 +1,72 @@
+"""`Site`: what the pages of a project read and write: its dataset, its runs, what people are asked, who they are."""
+
+import contextlib
+import threading
+from pathlib import Path
+
+from tilth.dataset import Dataset
+from tilth.errors import NotFound
+from tilth.labeling.inbox import Inbox
+from tilth.runs import Run
+from tilth.runs.home import home_of, inbox_of, journal_of, scope_of
+from tilth.web.people import People
+
+__all__ = ["Site"]
+
+
+class Site:
+    """A project behind its page; every method may be called by any thread."""
+
+    def __init__(self, path: Path, *, engine: str | None = None) -> None:
+        main = Dataset.open(path)
+        self.path = main.path
+        self.name = main.name
+        self.engine = engine
+        self.home = home_of(main.path)
+        self.scope = scope_of(main.path, engine)
+        self.people = People(self.home / "people.sqlite")
+        self._branches = {"main": main}
+        self._inbox: Inbox | None = None
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Let go of the databases."""
+        self.people.close()
+        if self._inbox is not None:
+            self._inbox.close()
+
+    def dataset(self, branch: str = "main", version: int | None = None) -> Dataset:
+        """Return the dataset on a branch, at a version or at the head of that branch."""
+        with self._lock:
+            if branch not in self._branches:
+                self._branches[branch] = Dataset.open(self.path, branch=branch)
+            found = self._branches[branch]
+        return found if version is None else found.at(version)
+
+    @property
+    def inbox(self) -> Inbox | None:
+        """What people are asked; None where nobody was asked yet."""
+        with self._lock:
+            if self._inbox is None:
+                where = inbox_of(self.path, self.engine)
+                if self.engine is None and not Path(where).exists():
+                    return None
+                self._inbox = Inbox(where)
+            return self._inbox
+
+    def run(self, name: str | None = None) -> Run:
+        """Return a run, the newest without a name; NotFound names those there are."""
+        if not self._has_journal():
+            raise NotFound("no run yet; `tilth run FILE` starts one")
+        return Run(self.dataset(), name, engine=self.engine)
+
+    def runs(self) -> list[Run]:
+        """Return all runs, newest first."""
+        if not self._has_journal():
+            return []
+        with contextlib.closing(journal_of(self.path, self.engine)) as journal:
+            names = [r["run"] for r in journal.runs()]
+        return [Run(self.dataset(), name, engine=self.engine) for name in reversed(names)]
+
+    def _has_journal(self) -> bool:
+        return self.engine is not None or (self.home / "journal.sqlite").exists()
