@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -68,6 +69,13 @@ def serve() -> Iterator[Callable[..., Served]]:
     """Return a function that serves the page of a project until the file's tests are through."""
     with contextlib.ExitStack() as stack:
         yield lambda project, *options, port=0: stack.enter_context(serving(project, *options, port=port))
+
+
+@pytest.fixture(scope="session")
+def aside():
+    """Return a function that calls another in a thread: Playwright keeps an event loop in this one, and so does a run."""
+    with ThreadPoolExecutor(1) as thread:
+        yield lambda do, *args, **options: thread.submit(do, *args, **options).result()
 
 
 @pytest.fixture(scope="session")

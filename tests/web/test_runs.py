@@ -1,0 +1,51 @@
+"""The list of runs: what it says of each, and that it keeps up by itself."""
+
+import numpy as np
+import pytest
+
+from tilth import Dataset, Rule, Team, Workflow, annotate, margin, rounds, run, unlabeled
+from tilth.errors import Parked
+from tilth.labeling.inbox import Given, Inbox
+from tilth.runs.home import inbox_of
+from tilth.testing import toy
+
+
+@pytest.fixture(scope="module")
+def project(aside):
+    """Return the dataset of a project whose run waits for two people."""
+    dataset, model = toy()
+    workflow = Workflow(
+        dataset=dataset,
+        model=model,
+        rules={"ask": Rule(select=unlabeled.top(4, by=margin()), do=annotate(by=Team("crowd"), votes=2))},
+        until=rounds() >= 1,
+    )
+    with pytest.raises(Parked, match="waits"):
+        aside(run, workflow, inline=True, wait=False)
+    return dataset
+
+
+@pytest.fixture(scope="module")
+def served(project, serve):
+    return serve(project.path)
+
+
+@pytest.mark.browser
+def test_a_run_that_waits_says_for_what_and_keeps_up_by_itself(project, served, visit):
+    page = visit(served)
+    card = page.locator("[data-run=run-1]")
+    assert "waiting for people" in card.inner_text()
+    assert "0 of 4 answered" in card.inner_text()
+    assert card.get_by_role("link", name="Answer what it asks").get_attribute("href") == "/label"
+    with Inbox(inbox_of(project.path)) as inbox:
+        for who in ("ann", "ben"):
+            inbox.answer(who, [Given(t.id, "answer", t.question.form["classes"][0]) for t in inbox.lease(who)])
+    page.get_by_text("4 of 4 answered").wait_for()
+
+
+@pytest.mark.browser
+def test_a_project_without_a_run_says_how_to_start_one(tmp_path, serve, visit):
+    table = {"x": np.eye(4, dtype=np.float32), "kind": np.array(["cat", "dog"] * 2)}
+    Dataset.create(tmp_path / "pets" / "dataset", table, label="kind")
+    page = visit(serve(tmp_path / "pets"))
+    assert "tilth run pets/workflow.py" in page.locator("main").inner_text()
