@@ -73,7 +73,7 @@ def serve() -> Iterator[Callable[..., Served]]:
 
 @pytest.fixture(scope="session")
 def aside():
-    """Return a function that calls another in a thread: Playwright keeps an event loop in this one, and so does a run."""
+    """Return a function that calls another in a thread: Playwright keeps an event loop in this one, as a run does."""
     with ThreadPoolExecutor(1) as thread:
         yield lambda do, *args, **options: thread.submit(do, *args, **options).result()
 

@@ -39,7 +39,9 @@ def test_a_run_that_waits_says_for_what_and_keeps_up_by_itself(project, served, 
     assert card.get_by_role("link", name="Answer what it asks").get_attribute("href") == "/label"
     with Inbox(inbox_of(project.path)) as inbox:
         for who in ("ann", "ben"):
-            inbox.answer(who, [Given(t.id, "answer", t.question.form["classes"][0]) for t in inbox.lease(who)])
+            inbox.answer(
+                who, [Given(t.id, "answer", t.question.form["classes"][0]) for t in inbox.lease(who, team="crowd")]
+            )
     page.get_by_text("4 of 4 answered").wait_for()
 
 
