@@ -79,7 +79,7 @@ class Child:
         if answer is None and self._stopped:
             raise RunFailed(f"training on version {version} was stopped; run again to go on")
         if answer is None:
-            code = self._child[0].wait() if self._child is not None else self._death
+            code = self._death
             died = f" (signal {-code})" if code is not None and code < 0 else f" (exit code {code})"
             raise RunFailed(
                 f"the training process died twice{died} on version {version}; if memory ran out, use a "
@@ -94,15 +94,16 @@ class Child:
     def stop(self) -> None:
         """Kill the child, so that whoever waits for its answer goes on; no other takes its place."""
         self._stopped = True
-        if self._child is not None:
-            self._child[0].kill()
+        child = self._child
+        if child is not None:
+            child[0].kill()
 
     def close(self) -> None:
         """Kill the child; a half-written output is never taken for a whole one."""
         if self._child is not None:
             process, to, back = self._child
             process.kill()
-            process.wait()
+            self._death = process.wait()
             with contextlib.suppress(BrokenPipeError):  # the last request may not have been read
                 to.close()
             back.close()
@@ -116,11 +117,13 @@ class Child:
             line = back.readline()
         except (BrokenPipeError, ValueError):
             line = ""
+        if not line:
+            # its pipes close a moment before it counts as ended: asked in between, it would look alive
+            self.close()
         return json.loads(line) if line else None
 
     def _alive(self) -> tuple[subprocess.Popen[str], IO[str], IO[str]]:
         if self._child is not None and self._child[0].poll() is not None:
-            self._death = self._child[0].returncode
             self.close()
         if self._child is None:
             # the child imports what this process can import, and nothing is left to the working directory
