@@ -39,7 +39,11 @@ def _about(site: Site, run: Run) -> dict[str, Any]:
     rounds = run.rounds
     last = rounds[-1] if rounds else None
     at = run.steps[-1]["finished"] if run.steps else run.started
-    asked = site.inbox.questions(run=f"{site.scope}{run.name}", state="open") if site.inbox and run.state == "waiting" else []
+    asked = (
+        site.inbox.questions(run=f"{site.scope}{run.name}", state="open")
+        if site.inbox and run.state == "waiting"
+        else []
+    )
     progress = [site.inbox.progress(q.id) for q in asked] if site.inbox else []
     return {
         "name": run.name,
