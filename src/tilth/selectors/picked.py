@@ -173,6 +173,7 @@ def _best(ids: Ids, score: npt.NDArray[np.float64], k: int, state: State) -> tup
         return ids, score
     bar = np.partition(score, len(ids) - k)[len(ids) - k]
     above, equal = np.flatnonzero(score > bar), np.flatnonzero(score == bar)
-    first = equal[np.argsort(ties(ids[equal], state), kind="stable")[: k - len(above)]]
-    kept = np.concatenate([above, first])
+    if len(above) + len(equal) > k:
+        equal = equal[np.argsort(ties(ids[equal], state), kind="stable")[: k - len(above)]]
+    kept = np.concatenate([above, equal])
     return ids[kept], score[kept]
