@@ -56,7 +56,7 @@ def test_parts_say_what_the_whole_says(quantity: Quantity, state: State) -> None
     assert quantity.pointwise
     whole = np.asarray(quantity.compute(state))
     parts = [np.asarray(quantity.compute(part)) for _, part in state.parts()]
-    assert len(parts) == 3
+    assert len(parts) > 2
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 

@@ -173,10 +173,10 @@ def bald(state: State) -> Floats:
     sure of something else. Where a record may have several classes: the mean over them. NaN where a draw is NaN; 0 with
     one draw. Houlsby et al. 2011, Bayesian Active Learning for Classification and Preference Learning; Gal, Islam and
     Ghahramani 2017, Deep Bayesian Active Learning with Image Data.
-    Cost: one pass over the draws (200k x 10 classes x 20 draws: about 50 ms), and what drawing costs the model. Use it
-    with an ensemble or dropout passes, where some records are noise that no label would mend: entropy asks for these
-    again and again. Do not use it with fewer than some 5 draws, or to pick a large batch by itself: its first records
-    are alike.
+    Cost: one pass over the draws with a logarithm each (200k x 10 classes x 20 draws: 50 to 120 ms, by what vectors the
+    processor has), and what drawing costs the model. Use it with an ensemble or dropout passes, where some records are
+    noise that no label would mend: entropy asks for these again and again. Do not use it with fewer than some 5 draws,
+    or to pick a large batch by itself: its first records are alike.
     """
     return mutual_information(state.output("draws"), several=_several(state))
 
@@ -199,9 +199,9 @@ def disagreement(state: State, *, by: str = "votes") -> Floats:
     Corpora. `"kl"`: the mean Kullback-Leibler divergence of the members from their mean, over log k; McCallum and Nigam
     1998, Employing EM and Pool-Based Active Learning for Text Classification. The second is the same number as bald().
     NaN where a member says NaN; 0 with one member.
-    Cost: one pass over the draws (200k x 10 classes x 20 members: about 150 ms by votes, 50 ms by kl). Use it by votes
-    where members tell no real probabilities (trees, support vector machines), by kl where they do. Do not use it with
-    fewer than some 5 members: votes then tie for most records.
+    Cost: one pass over the draws (200k x 10 classes x 20 members: about 170 ms by votes, 50 to 120 by kl). Use it by
+    votes where members tell no real probabilities (trees, support vector machines), by kl where they do. Do not use it
+    with fewer than some 5 members: votes then tie for most records.
     """
     draws = state.output("draws")
     return vote_entropy(draws) if by == "votes" else mutual_information(draws)
