@@ -66,7 +66,8 @@ clean: ## Remove .venv and the caches
 	@echo "Done: .venv is ready."
 
 # Without two peers, whose rows are then printed without a time. baal needs torch. pyDVL 0.10 says that it wants numpy
-# below 2, though it runs on numpy 2: pip install --no-deps pyDVL==0.10.0 pyDeprecate==0.14.0, and pip install cvxpy.
+# below 2, though it runs on numpy 2: pip install --no-deps pyDVL==0.10.0 pyDeprecate==0.14.0, and pip install cvxpy
+# more-itertools.
 .venv/.bench: .venv/.installed
 	@echo "Adding what the benchmarks compare with to .venv ..."
 	@$(INSTALL) -e ".[bench]"

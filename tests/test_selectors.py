@@ -2,6 +2,7 @@
 
 import functools
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tilth.dataset import Dataset
 from tilth.errors import HeldOut, NotData, NotFound, UsageError
 from tilth.metrics import accuracy
 from tilth.selectors import Chosen, Selector, answered, labeled, records, removed, unlabeled
-from tilth.selectors.picked import Picked, highest
+from tilth.selectors.picked import Above, Picked, highest
 from tilth.selectors.spread import farthest
 from tilth.signals import column, confidence, duplicate, entropy, label_quality, margin, novelty, random, weight
 from tilth.state import State
@@ -273,9 +274,13 @@ def test_the_highest_are_chosen_exactly(state: State, values: list[float], k: in
     assert len(set(found.tolist())) == len(found)
 
 
-def halves(score: np.ndarray) -> list[tuple[slice, np.ndarray]]:
+def halves(score: np.ndarray) -> list[tuple[slice, Above]]:
+    def above(part: slice, bar: float) -> tuple[np.ndarray, np.ndarray]:
+        at = np.flatnonzero(~(score[part] < bar))
+        return at, score[part][at]
+
     half = len(score) // 2
-    return [(part, score[part]) for part in (slice(0, half), slice(half, len(score)))]
+    return [(part, partial(above, part)) for part in (slice(0, half), slice(half, len(score)))]
 
 
 @pytest.fixture(scope="module")

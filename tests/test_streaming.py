@@ -18,6 +18,7 @@ from tilth.metrics import labels_spent
 from tilth.outputs import Outputs
 from tilth.selectors import Selector, records, unlabeled
 from tilth.signals import confidence, density, entropy, label_quality, least_confident, margin, random, weight
+from tilth.signals.kernels import entropy_above, mean_entropy
 from tilth.state import State
 from tilth.testing.signals import check_signal
 
@@ -55,8 +56,33 @@ def test_parts_say_what_the_whole_says(quantity: Quantity, state: State) -> None
     assert quantity.pointwise
     whole = np.asarray(quantity.compute(state))
     parts = [np.asarray(quantity.compute(part)) for _, part in state.parts()]
-    assert len(parts) == 3
+    assert len(parts) > 2
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.parametrize("bar", [-np.inf, 0.0, 0.5, 0.9, 1.0, np.inf])
+@pytest.mark.parametrize("quantity", [margin(), entropy(), confidence(), margin() * entropy()], ids=repr)
+def test_what_is_above_a_bar_is_what_the_whole_says(quantity: Quantity, bar: float, state: State) -> None:
+    whole = np.asarray(quantity.compute(state))
+    at, found = quantity.above(state, bar)
+    np.testing.assert_array_equal(at, np.flatnonzero(~(whole < bar)))
+    np.testing.assert_array_equal(found, whole[at])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("classes", [1, 2, 4, 10, 300])
+def test_no_bound_rules_out_an_entropy_that_reaches_the_bar(classes: int, several: bool, dtype: type) -> None:
+    chance = np.random.default_rng(classes)
+    p = chance.dirichlet(np.full(classes, 0.3), 2000).astype(dtype).T
+    # halves, where the bound is the entropy itself; certain; not quite summing to 1; unknown
+    p[:, 0], p[:2, 0], p[:, 1], p[0, 1] = 0, 0.5, 0, 1
+    p[:, 2], p[:, 3], p[:, 4], p[-1, 5] = 1 / classes, 1e-30, 0.7, np.nan
+    whole = mean_entropy(p, several=several)
+    for bar in np.unique(whole[~np.isnan(whole)])[:: 97 if classes > 1 else 1].astype(float):
+        at, found = entropy_above(p, bar, several=several)
+        np.testing.assert_array_equal(at, np.flatnonzero(~(whole < bar)))
+        np.testing.assert_array_equal(found, whole[at])
 
 
 @pytest.mark.parametrize("k", [1, 50, 5000, 2 * N])

@@ -72,7 +72,7 @@ class Outputs:
 
     def get(self, kind: str) -> npt.NDArray[np.float32]:
         """Return the array of a kind; NotFound says which there are."""
-        if not (self.folder / f"{kind}.npy").exists():
+        if kind not in self._opened and not (self.folder / f"{kind}.npy").exists():
             raise NotFound(
                 f"model {self.ref} has no {kind}. {did_you_mean(kind, sorted(self.kinds))} Train with "
                 f"needs={{{kind!r}}}"

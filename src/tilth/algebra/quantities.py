@@ -33,6 +33,12 @@ class Quantity(Value, ABC):
     def compute(self, state: State) -> Array | float:
         """Compute it anew."""
 
+    def above(self, state: State, bar: float) -> tuple[npt.NDArray[np.int64], Array]:
+        """Return the places where it is `bar` or more, or not known, and the numbers there: for one per record."""
+        found = np.asarray(self.compute(state))
+        at = np.flatnonzero(~(found < bar))
+        return at, found[at]
+
     @property
     def per_record(self) -> bool:
         """Whether it is a number per record."""

@@ -1,6 +1,6 @@
 """Records on their way through a selector, and what comes out of it: `Chosen`."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -11,14 +11,15 @@ from tilth.dataset.splits import draw
 from tilth.protocols import Want
 from tilth.state import State
 
-__all__ = ["Best", "Chosen", "Picked", "highest", "shuffled"]
+__all__ = ["Above", "Best", "Chosen", "Picked", "highest", "shuffled"]
 
 Ids = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+Above = Callable[[float], tuple[Ids, Floats]]
 
-_ROOM = 4096
-"""Candidates that are gathered before the bar is raised: to look through so few costs less than what a part costs."""
+_ROOM = 256
+"""Candidates beyond k, or a quarter of k, before the bar is raised: to look through so few costs little of a part."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,24 +139,27 @@ def shuffled(ids: Ids, state: State) -> Ids:
     return ids[np.argsort(ties(ids, state))]
 
 
-def highest(parts: Iterable[tuple[slice, Floats]], picked: Picked, k: int, state: State) -> Best:
+def highest(parts: Iterable[tuple[slice, Above]], picked: Picked, k: int, state: State) -> Best:
     """Return the k highest scores among the picked, highest first, ties by key; NaN is never among them.
 
-    `parts`: slices of records, in order, and the score of each of their records. One pass: the k-th best so far is the
-    bar for what comes, so of n records in any order about k log(n / k) are looked at twice, and what is kept never
-    grows beyond k and a part.
+    `parts`: slices of records, in order, and what returns (places in the slice, scores) of all that are a bar or more
+    and of all that are not known. One pass: the k-th best so far is the bar for what comes, so of n records in any
+    order about k log(n / k) are looked at twice, and what is kept never grows beyond k and a part.
     """
     flags = picked.flags(state)
     best, score, bar, unknown = np.empty(0, np.int64), np.empty(0), -np.inf, 0
-    for part, found in parts:
-        among = flags[part]
-        at = np.flatnonzero((found >= bar) & among)
+    for part, above in parts:
+        at, found = above(bar)
+        among = flags[part][at]
         nan = np.isnan(found)
-        unknown += int(np.count_nonzero(nan & among)) if nan.any() else 0
-        if not len(at):
+        if nan.any():
+            unknown += int(np.count_nonzero(nan & among))
+            among &= ~nan
+        if not among.any():
             continue
-        best, score = np.concatenate([best, at + part.start]), np.concatenate([score, found[at].astype(np.float64)])
-        if len(best) > max(2 * k, _ROOM):
+        best = np.concatenate([best, at[among] + part.start])
+        score = np.concatenate([score, found[among].astype(np.float64)])
+        if len(best) > k + max(k // 4, _ROOM):
             best, score = _best(best, score, k, state)
             bar = score.min()
     best, score = _best(best, score, k, state)
@@ -169,6 +173,7 @@ def _best(ids: Ids, score: npt.NDArray[np.float64], k: int, state: State) -> tup
         return ids, score
     bar = np.partition(score, len(ids) - k)[len(ids) - k]
     above, equal = np.flatnonzero(score > bar), np.flatnonzero(score == bar)
-    first = equal[np.argsort(ties(ids[equal], state), kind="stable")[: k - len(above)]]
-    kept = np.concatenate([above, first])
+    if len(above) + len(equal) > k:
+        equal = equal[np.argsort(ties(ids[equal], state), kind="stable")[: k - len(above)]]
+    kept = np.concatenate([above, equal])
     return ids[kept], score[kept]

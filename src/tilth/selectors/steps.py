@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from tilth.algebra import Condition, Quantity, Value, show
 from tilth.dataset.splits import draw
 from tilth.selectors.clusters import ranks
 from tilth.selectors.fields import groups, matches, needs_of
-from tilth.selectors.picked import Picked, highest, nothing, short, ties
+from tilth.selectors.picked import Above, Picked, highest, nothing, short, ties
 from tilth.signals.kernels import chunks
 from tilth.state import State
 
@@ -76,9 +77,7 @@ class Top(Step, tag="top"):
         n = len(picked)
         word = "bottom" if self.lowest else "top"
         sign = -1 if self.lowest else 1
-        ids, score, over = highest(
-            ((part, sign * said) for part, said in valued(self.by, state)), picked, self.k, state
-        )
+        ids, score, over = highest(valued(self.by, state, lowest=self.lowest), picked, self.k, state)
         what = f"{word} {self.k:,} {picked.what} by {self.by!r}"
         reason = f"{self.by!r} among {word} {self.k:,} of {picked.counted()}{short(len(ids), self.k)}"
         if not len(ids):
@@ -218,12 +217,20 @@ class Quota(Step, tag="quota"):
         return f".quota({show(self.field)}, {{{counts}}})"
 
 
-def valued(by: Quantity, state: State) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
-    """Yield the values of a signal part by part: computed so where it can be, so that no more is in memory."""
+def valued(by: Quantity, state: State, *, lowest: bool = False) -> Iterator[tuple[slice, Above]]:
+    """Yield for part after part of the records what finds the high values of a signal, or those of its negative.
+
+    Computed part by part where that can be, so that no more is in memory.
+    """
     if by.pointwise:
         for ids, part in state.parts():
-            yield ids, np.asarray(by.compute(part))
+            yield ids, partial((-by if lowest else by).above, part)
         return
-    value = np.asarray(by.value(state))
+    value = -np.asarray(by.value(state)) if lowest else np.asarray(by.value(state))
     for ids in chunks(len(value)):
-        yield ids, value[ids]
+        yield ids, partial(_of_these, value[ids])
+
+
+def _of_these(value: npt.NDArray[Any], bar: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    at = np.flatnonzero(~(value < bar))
+    return at, value[at]

@@ -24,6 +24,9 @@ def age(state: State) -> Floats:
     age() >= 20
 
     float64[n], 0 = it came with this version. NaN for what is no record.
+    Cost: one look at each version's commit. Use it to let records rest before they are looked at again, or to drop old
+    ones from a stream. Do not use it as a measure of time where versions come at no steady pace: put the date into a
+    column.
     """
     out = np.full(len(state), np.nan)
     for commit in state.dataset.log():
@@ -40,6 +43,8 @@ def weight(state: State) -> npt.NDArray[np.float32]:
     weight() < 1
 
     float32[n] of 0 or more; 1 unless somebody changed it.
+    Cost: none, it is in memory. Use it to find what a rule before has weighed down or up. Do not use it as a measure of
+    worth: it says what was decided, not whether that was right.
     """
     return np.asarray(state.view.weight)
 
@@ -53,6 +58,8 @@ def column(state: State, name: str) -> Floats:
 
     float64[n], in the column's unit; NaN where it is missing and for what is no living record. NotFound for a column
     that there is not, UsageError for one that holds no numbers.
+    Cost: reads the column once a state. Use it to rank or compare by what you know better than any model (price, date,
+    a score of your own). Do not use it for what must be equal: that is where(name=...).
     """
     kind = state.dataset.schema.column(name).kind
     if kind not in ("number", "integer"):
@@ -73,5 +80,7 @@ def random(state: State) -> Floats:
     random()
 
     float64[n], uniform in [0, 1). A new draw in each round, the same one when a round is run again.
+    Cost: a hash of each key. Use it as the arm that every other selection has to beat, and as a part of a mixture. Do
+    not use it to draw records, for which sample(k) is shorter.
     """
     return uniform(state.dataset.key_hash, "random", state.seed, state.round)

@@ -62,8 +62,8 @@ def outdated(state: State, column: str | None = None, *, by: str = "classifier",
     >>> labels_to_drop = outdated(window=1000) > 0.99
 
     float64[n] in [0, 1]: `moved` the other way round; what comes in now is the last `window` training records that the
-    model did not learn from, or all of them. NaN for these. Use it to take away what has had its day. Do not use it
-    where old times may come back (seasons).
+    model did not learn from, or all of them. NaN for these. Cost: as of `moved`. Use it to take away what has had its
+    day. Do not use it where old times may come back (seasons).
     """
     return _apart(state, reference(state, "trained"), unlearned(state, window), column, by, "outdated()")
 

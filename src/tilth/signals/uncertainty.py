@@ -7,7 +7,7 @@ from tilth.algebra import Signal, signal
 from tilth.dataset.splits import draw
 from tilth.signals.calibration import calibrated_top, fitted_temperature
 from tilth.signals.committees import mutual_information, vote_entropy
-from tilth.signals.kernels import chunks, leading, mean_entropy
+from tilth.signals.kernels import chunks, entropy_above, leading, mean_entropy
 from tilth.signals.making import one_of, refined
 from tilth.state import State
 
@@ -28,7 +28,31 @@ _FITTED = 20_000
 """Labelled records that a temperature is fitted on: one number needs no more, and a hundred classes stay at 16 MB."""
 
 
-@signal(needs={"probabilities"}, tasks={"class", "classes"}, pointwise=True)
+def _close(state: State, bar: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return where margin() is `bar` or more, or NaN, and what it is there."""
+    if _several(state):
+        found = _least_decided(state.probabilities)
+        at = np.flatnonzero(~(found < bar))
+        return at, found[at]
+    least = np.nextafter(np.float32(bar - 1), np.float32(-np.inf))
+    places: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)]
+    gaps: list[Floats] = [np.empty(0, np.float32)]
+    for part, first, second in leading(state.probabilities):
+        np.subtract(second, first, out=second)
+        at = np.flatnonzero(~(second < least))
+        places.append(at + part.start)
+        gaps.append(second[at])
+    at, found = np.concatenate(places), 1 + np.concatenate(gaps).astype(np.float64)
+    kept = ~(found < bar)
+    return at[kept], found[kept]
+
+
+def _spread(state: State, bar: float) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Return where entropy() is `bar` or more, or NaN, and what it is there."""
+    return entropy_above(state.probabilities, bar, several=_several(state))
+
+
+@signal(needs={"probabilities"}, tasks={"class", "classes"}, pointwise=True, above=_close)
 def margin(state: State) -> npt.NDArray[np.float64]:
     """How close the two most probable classes are: one minus the gap between them.
 
@@ -53,7 +77,7 @@ def margin(state: State) -> npt.NDArray[np.float64]:
     return out
 
 
-@signal(needs={"probabilities"}, tasks={"class", "classes"}, pointwise=True)
+@signal(needs={"probabilities"}, tasks={"class", "classes"}, pointwise=True, above=_spread)
 def entropy(state: State) -> Floats:
     """How spread out the predicted probabilities are, as a share of the most that they could be.
 
@@ -64,9 +88,11 @@ def entropy(state: State) -> Floats:
     divided by log k, so that a threshold means the same for any number of classes. Where a record may have several
     classes: the mean over the classes of the entropy of yes or no. NaN where the model has not seen the record. Shannon
     1948; Dagan and Engelson 1995, Committee-Based Sampling for Training Probabilistic Classifiers.
-    Cost: one pass over the probabilities with a logarithm each (1M x 10: about 9 ms). Use it where all classes matter
-    alike and are few, or in a condition on how unsure the model is. Do not use it by default to choose what to label:
-    with many classes small probabilities that mean nothing outweigh the two that compete; margin() does not read them.
+    Cost: one pass over the probabilities with a logarithm each (1M x 10: 9 to 25 ms, by what vectors the processor
+    has), of which top(k) computes only the few that a bound by the bits of the numbers lets through. Use it where all
+    classes matter alike and are few, or in a condition on how unsure the model is. Do not use it by default to choose
+    what to label: with many classes small probabilities that mean nothing outweigh the two that compete; margin() does
+    not read them.
     """
     return mean_entropy(state.probabilities, several=_several(state))
 
@@ -147,10 +173,10 @@ def bald(state: State) -> Floats:
     sure of something else. Where a record may have several classes: the mean over them. NaN where a draw is NaN; 0 with
     one draw. Houlsby et al. 2011, Bayesian Active Learning for Classification and Preference Learning; Gal, Islam and
     Ghahramani 2017, Deep Bayesian Active Learning with Image Data.
-    Cost: one pass over the draws (200k x 10 classes x 20 draws: about 50 ms), and what drawing costs the model. Use it
-    with an ensemble or dropout passes, where some records are noise that no label would mend: entropy asks for these
-    again and again. Do not use it with fewer than some 5 draws, or to pick a large batch by itself: its first records
-    are alike.
+    Cost: one pass over the draws with a logarithm each (200k x 10 classes x 20 draws: 50 to 120 ms, by what vectors the
+    processor has), and what drawing costs the model. Use it with an ensemble or dropout passes, where some records are
+    noise that no label would mend: entropy asks for these again and again. Do not use it with fewer than some 5 draws,
+    or to pick a large batch by itself: its first records are alike.
     """
     return mutual_information(state.output("draws"), several=_several(state))
 
@@ -173,9 +199,9 @@ def disagreement(state: State, *, by: str = "votes") -> Floats:
     Corpora. `"kl"`: the mean Kullback-Leibler divergence of the members from their mean, over log k; McCallum and Nigam
     1998, Employing EM and Pool-Based Active Learning for Text Classification. The second is the same number as bald().
     NaN where a member says NaN; 0 with one member.
-    Cost: one pass over the draws (200k x 10 classes x 20 members: about 150 ms by votes, 50 ms by kl). Use it by votes
-    where members tell no real probabilities (trees, support vector machines), by kl where they do. Do not use it with
-    fewer than some 5 members: votes then tie for most records.
+    Cost: one pass over the draws (200k x 10 classes x 20 members: about 170 ms by votes, 50 to 120 by kl). Use it by
+    votes where members tell no real probabilities (trees, support vector machines), by kl where they do. Do not use it
+    with fewer than some 5 members: votes then tie for most records.
     """
     draws = state.output("draws")
     return vote_entropy(draws) if by == "votes" else mutual_information(draws)

@@ -17,6 +17,8 @@ Doubles = npt.NDArray[np.float64]
 
 AT_ONCE = 8_000_000
 """Distances held at once: 64 MB in float64."""
+MOST_BITS = 44
+"""Of a squared distance beside the largest; what is below is rounding, and rows equally far go by their order."""
 SUMMED = 8
 """Numbers in a block of sums: those of a line of the cache."""
 LEFT_OUT = 1e-8
@@ -77,17 +79,23 @@ def _nearest_first(
     family: Ids | None,
     reference_family: Ids | None,
 ) -> Iterator[tuple[int, Ids, Ids]]:
-    """Yield (reference row, all rows from near to far with its relatives last, its relatives)."""
+    """Yield (reference row, all rows from near to far with its relatives last, its relatives).
+
+    The order is in memory that is used again for the next.
+    """
     middle = np.asarray(rows, np.float64).mean(axis=0)  # near 0 the rounding of products is least
     rows, reference = rows - middle, reference - middle
     square, own = np.einsum("ij,ij->i", rows, rows), np.einsum("ij,ij->i", reference, reference)
-    # one product gives squared distances that are already brought to 1 ... 2^32 - 3; rounding does not reach 0
+    # one product gives squared distances that are already brought to 1 ... 2^bits - 3; rounding does not reach 0
     most = (np.sqrt(own) + np.sqrt(square.max(initial=0))) ** 2
-    scale = (2**32 - 4) / np.where(most > 0, most, 1)
+    lower = len(rows).bit_length()
+    bits = min(MOST_BITS, 63 - lower)
+    scale = (2**bits - 4) / np.where(most > 0, most, 1)
     left = np.column_stack([scale[:, None] * -2 * reference, scale, scale * own + 1])
     right = np.ascontiguousarray(np.column_stack([rows, square, np.ones(len(rows))]).T)
     # the same memory for every block: new pages would take as long as a third of the product
     block = np.empty((max(1, min(AT_ONCE // max(len(rows), 1), len(reference))), len(rows)))
+    place, order = np.arange(len(rows)), np.empty(len(rows), np.int64)
     for start in range(0, len(reference), len(block)):
         some = left[start : start + len(block)]
         for one, far in enumerate(np.matmul(some, right, out=block[: len(some)]), start):
@@ -95,26 +103,14 @@ def _nearest_first(
                 kin = np.empty(0, np.int64)
             else:
                 kin = np.flatnonzero(family == reference_family[one])
-            yield one, _sorted(far, kin), kin
-
-
-def _sorted(far: Doubles, last: Ids) -> Ids:
-    """Return the order of distances from 0 to 2^32 - 2, equal ones in their own order, with some put last.
-
-    Two passes of numpy's radix sort of 16 bits take 8 ns a number, where an argsort takes 45. What these 32 bits do
-    not tell apart, few, is put in order by 12 bits more; what is left after that is rounding.
-    """
-    digits = far.astype(np.uint32)
-    digits[last] = 2**32 - 1
-    order = np.argsort(digits.astype(np.uint16), kind="stable")
-    order = np.take(order, np.argsort(np.take((digits >> 16).astype(np.uint16), order), kind="stable"))
-    digits = np.take(digits, order)
-    same = np.flatnonzero(digits[1:] == digits[:-1])
-    if len(same):
-        where = np.union1d(same, same + 1)
-        member = order[where]
-        order[where] = member[np.lexsort((member, np.round(far[member] * 2**12), digits[where]))]
-    return order
+            # distance and place in one number: vectors sort that five times as fast as an argsort takes, ties by place
+            np.copyto(order, far, casting="unsafe")
+            order[kin] = 2**bits - 1
+            np.left_shift(order, lower, out=order)
+            np.bitwise_or(order, place, out=order)
+            order.sort()
+            np.bitwise_and(order, 2**lower - 1, out=order)
+            yield one, order, kin
 
 
 def _mean(total: Doubles, family: Ids | None, reference_family: Ids | None, number: int) -> Doubles:
