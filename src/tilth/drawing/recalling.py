@@ -13,7 +13,7 @@ __all__ = ["recall"]
 
 
 def recall(spec: Mapping[str, Any], dataset: Dataset) -> Graph:
-    """Return the graph of a workflow that stands in a journal as JSON; nothing is run, and nothing in it has to be there.
+    """Return the graph of a workflow that stands in a journal as JSON; nothing of it is run.
 
     What can be rebuilt looks as in `Workflow.draw()`. A part of which something cannot be found, such as a function in
     a file that was moved, is told by its JSON: by the names that stand in it.
@@ -93,7 +93,8 @@ def _probe(data: Any) -> Any:
 def _told(data: Any) -> str:
     """Return a part as a text like the one that it was written as, as far as its JSON tells.
 
-    >>> _told({"$": "custom signal", "function": {"$": "function", "where": "pets:shine", "source": ""}, "args": {"k": 3}})
+    >>> shine = {"$": "function", "where": "pets:shine", "source": "5f2c"}
+    >>> _told({"$": "custom signal", "function": shine, "args": {"k": 3}})
     'shine(k=3)'
     """
     match data:

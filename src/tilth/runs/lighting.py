@@ -9,6 +9,9 @@ from tilth.drawing.graph import State
 
 __all__ = ["light", "newest_round"]
 
+_GLOW: Mapping[str, State] = {"running": "running", "waiting": "waiting", "failed": "failed"}
+"""How the node that a run is at looks, by how the run is."""
+
 _CLOSED: tuple[State, ...] = ("skipped", "rolled-back", "done")
 
 
@@ -46,7 +49,7 @@ def light(
     states: dict[str, State] = dict.fromkeys(graph.ids, "idle")
     course = dict(seen.course())
     states |= {name: state for name, state in course.items() if name in states}
-    glow: State | None = {"running": "running", "waiting": "waiting"}.get(standing)  # pyright: ignore[reportAssignmentType]
+    glow = _GLOW.get(standing)
     if glow is not None and not seen.past and "outcome" not in results:
         at = next((name for name, state in course.items() if state == "idle"), "train")
         states |= {name: glow for name in seen.around(at) if name in states}
