@@ -1,14 +1,15 @@
 """What a run says of itself, in words: its steps, and what each rule did."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from tilth.html import clean
 from tilth.metrics.verdicts import told
+from tilth.state import Round
 from tilth.words import count
 
-__all__ = ["Did", "did", "step_said"]
+__all__ = ["Did", "did", "metric_names", "step_said"]
 
 _DONE = {
     "annotate": "asked",
@@ -97,3 +98,9 @@ def did(tag: str, said: Mapping[str, Any]) -> Did:
         return Did(text, "done")
     joint = " with all of the round" if said.get("together") else ""
     return Did(f"{text},{joint} {clean(told(said))}", "kept" if said["kept"] else "rejected")
+
+
+def metric_names(rounds: Iterable[Round]) -> list[str]:
+    """Return the metrics of a run's rounds, those that are reported (on test too) first."""
+    listed = list(rounds)
+    return list(dict.fromkeys([*(m for r in listed for m in r.test), *(m for r in listed for m in r.metrics)]))

@@ -6,11 +6,12 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from tilth.drawing import Drawing
 from tilth.errors import NotFound, UsageError
-from tilth.runs.telling import step_said
+from tilth.report import render
+from tilth.runs.telling import metric_names, step_said
 from tilth.web.rendering import fragment, page
 from tilth.web.routes import get, person_of, site_of
 from tilth.web.run import rows
@@ -37,7 +38,7 @@ def show(request: Request) -> Response:
     look = look_at(site, run, graph)
     found = run.rounds
     query = request.query_params
-    metrics = rows.names(found)
+    metrics = metric_names(found)
     version = _number(query.get("version"), "version")
     at = None if version is None else dataset.at(version).log()[-1]
     return page(
@@ -70,6 +71,15 @@ def events(request: Request) -> Response:
     after = _number(known, "after") or 0
     stream = _stream(request.app.state.watches, site_of(request), run.name, after, person_of(request).may("owner"))
     return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+
+def report(request: Request) -> Response:
+    """Send the report of a run as a file."""
+    run = site_of(request).run(request.path_params["run"])
+    named = {"content-disposition": f'attachment; filename="{run.name}.html"'}
+    # its style sheet is its own; opened here it must not reach anything of this server
+    policy = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
+    return HTMLResponse(render(run), headers=named | {"content-security-policy": policy})
 
 
 async def _stream(watches: Watches, site: Site, name: str, after: int, owner: bool) -> AsyncGenerator[str]:
@@ -134,6 +144,7 @@ def _live(site: Site, look: Look, *, owner: bool) -> dict[str, str]:
         "now": fragment(
             "run_status.html",
             **shown,
+            at_work=look.at_work,
             asked=look.asked,
             failed=step_said(failed) if failed else "",
             at=run.steps[-1]["finished"] if run.steps else run.started,
@@ -164,4 +175,5 @@ def _one(text: str | None, known: Any, name: str) -> str:
 ROUTES = (
     get("/runs/{run}", show, role="reviewer"),
     get("/runs/{run}/events", events, role="reviewer"),
+    get("/runs/{run}/report", report, role="reviewer"),
 )

@@ -2,22 +2,15 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 from tilth.dataset import Dataset
 from tilth.runs import Run
-from tilth.runs.telling import did
-from tilth.state import Round
+from tilth.runs.telling import did, metric_names
 
-__all__ = ["changed", "curve", "names", "rounds", "versions"]
-
-
-def names(found: Iterable[Round]) -> list[str]:
-    """Return the metrics of a run, those that are reported (on test too) first."""
-    listed = list(found)
-    return list(dict.fromkeys([*(m for r in listed for m in r.test), *(m for r in listed for m in r.metrics)]))
+__all__ = ["changed", "curve", "rounds", "versions"]
 
 
 def rounds(run: Run) -> list[dict[str, Any]]:
@@ -67,7 +60,7 @@ def curve(run: Run) -> dict[str, Any]:
     """Return the learning curve as columns, a place a round: what it is drawn over, and each metric; null = none."""
     found = run.rounds
     ended = {s["key"]: s["finished"] for s in run.steps}
-    listed = names(found)
+    listed = metric_names(found)
     return {
         "round": [r.round for r in found],
         "version": [r.version for r in found],

@@ -33,6 +33,7 @@ class Look:
     run: Run
     standing: str
     states: Mapping[str, State]
+    at_work: bool = False
     asked: tuple[Mapping[str, Any], ...] = ()
     moment: int = 0
     gone: bool = False
@@ -47,7 +48,8 @@ def look_at(site: Site, run: Run, graph: Graph, *, moment: int = 0) -> Look:
     """Return how a run is now."""
     standing = run.standing
     results = {step["key"]: step["result"] for step in run.steps}
-    return Look(run, standing, light(graph, run.spec, results, standing), _asked(site, run, standing), moment)
+    states = light(graph, run.spec, results, standing)
+    return Look(run, standing, states, run.at_work, _asked(site, run, standing), moment)
 
 
 def graph_of(site: Site, run: Run) -> Graph:
@@ -123,7 +125,7 @@ class Watch:
             return None
         self._alive = time.monotonic()
         look = look_at(self._site, self._run, self._graph, moment=self.look.moment + 1)
-        same = (look.standing, look.asked) == (self.look.standing, self.look.asked)
+        same = (look.standing, look.at_work, look.asked) == (self.look.standing, self.look.at_work, self.look.asked)
         return None if same and not moved else look
 
 
