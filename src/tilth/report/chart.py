@@ -15,7 +15,7 @@ Values = Sequence[float | None]
 
 
 def chart(title: str, over: str, x: Sequence[float], lines: Mapping[str, Values], *, marks: Sequence[str]) -> str:
-    """Return an SVG of some lines over the same places; None and what is not finite leave a gap.
+    """Return an SVG of some lines over the same places, whole numbers; what is not finite leaves a gap.
 
     >>> text = chart("accuracy()", "labels spent", [0, 20], {"valid": [0.8, 0.9]}, marks=["version 0", "version 3"])
     >>> text.count("<circle"), "version 3: 0.9000" in text
@@ -43,14 +43,18 @@ def chart(title: str, over: str, x: Sequence[float], lines: Mapping[str, Values]
         _, y = place(tick, x_range[0])
         parts.append(f'<path class="grid" d="M{_LEFT:g} {y:.1f}H{_WIDTH - _RIGHT:g}"/>')
         parts.append(f'<text class="soft" x="{_LEFT - 8:g}" y="{y + 4:.1f}" text-anchor="end">{tick:.6g}</text>')
-    for tick in xs:
+    for tick in (t for t in xs if t.is_integer()):  # rounds and labels are counted
         across, _ = place(ys[0], tick)
         parts.append(f'<text class="soft" x="{across:.1f}" y="{_HEIGHT - 26:g}" text-anchor="middle">{tick:.6g}</text>')
     parts.append(
         f'<text class="soft" x="{(_LEFT + _WIDTH) / 2:g}" y="{_HEIGHT - 6:g}" text-anchor="middle">{_safe(over)}</text>'
     )
     for n, (name, values) in enumerate(lines.items()):
-        there = [(place(v, at), mark, v) for v, at, mark in zip(values, x, marks, strict=True) if _finite(v)]
+        there = [
+            (place(v, at), mark, v)
+            for v, at, mark in zip(values, x, marks, strict=True)
+            if v is not None and math.isfinite(v)
+        ]
         points = " ".join(f"{px:.1f},{py:.1f}" for (px, py), _, _ in there)
         parts.append(f'<polyline class="line-{n}" points="{points}"/>')
         parts += [
@@ -61,20 +65,16 @@ def chart(title: str, over: str, x: Sequence[float], lines: Mapping[str, Values]
     return "".join([*parts, "</svg>"])
 
 
-def ticks(low: float, high: float, *, most: int = 6) -> list[float]:
-    """Return round numbers between two, at most so many.
+def ticks(low: float, high: float, *, about: int = 6) -> list[float]:
+    """Return round numbers between two, about so many.
 
     >>> ticks(0.83, 0.97), ticks(0, 163)
-    ([0.84, 0.86, 0.88, 0.9, 0.92, 0.94, 0.96], [0, 50, 100, 150])
+    ([0.84, 0.86, 0.88, 0.9, 0.92, 0.94, 0.96], [0.0, 50.0, 100.0, 150.0])
     """
-    rough = (high - low) / most or 1.0
+    rough = (high - low) / about or 1.0
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(n * size for n in (1, 2, 5, 10) if n * size >= rough * 0.999)
-    return [round(n * step, 12) for n in range(math.ceil(low / step), math.floor(high / step) + 1)] or [low]
-
-
-def _finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
+    return [round(float(n * step), 12) for n in range(math.ceil(low / step), math.floor(high / step) + 1)] or [low]
 
 
 def _safe(text: str) -> str:

@@ -118,11 +118,16 @@ class _Seen:
                 continue
             yield from self._panel(name, panel)
         if self.spec["rules"][name].get("gate"):
-            if verdict is None:
-                yield f"gate:{name}", "skipped" if state == "skipped" or self._passed(name) else "idle"
-            else:
-                back = refused and (self._has(f"{name}/gate/revert") == "done" or self._passed(name))
-                yield f"gate:{name}", "rolled-back" if back else "idle" if refused else "done"
+            yield f"gate:{name}", self._gate(name, state)
+
+    def _gate(self, name: str, rule: State) -> State:
+        verdict = self._got(f"{name}/gate/judge")
+        if verdict is None:
+            return "skipped" if rule == "skipped" or self._passed(name) else "idle"
+        if verdict["kept"]:
+            return "done"
+        back = self._has(f"{name}/gate/revert") == "done" or self._passed(name)
+        return "rolled-back" if back else "idle"
 
     def _over(self, name: str) -> State:
         """Return whether a rule is through with what it does, or had nothing to do."""
@@ -143,7 +148,7 @@ class _Seen:
 
     def _panel(self, name: str, panel: str) -> Iterator[tuple[str, State]]:
         """Yield the stages of a panel; a stage that asks nobody is skipped."""
-        stages = {"first": self._stage(f"{name}/first")}
+        stages: dict[str, State] = {"first": self._stage(f"{name}/first")}
         yield f"{panel}/first", stages["first"]
         if f"{panel}/second" in self.graph.ids:
             stages["second"] = self._stage(f"{name}/second")
@@ -198,8 +203,8 @@ class _Seen:
             for r in range(self.round):
                 verdict = self.results.get(f"r{r}/{key}")
                 acted = f"r{r}/{name}/propose" in self.results
-                refused = gate and acted and verdict is not None and not verdict["kept"] and not verdict.get("again")
-                if refused and r + gate.get("cooldown", 1) >= self.round:
+                refused = acted and verdict is not None and not verdict["kept"] and not verdict.get("again")
+                if refused and gate is not None and r + gate.get("cooldown", 1) >= self.round:
                     return True
         return False
 

@@ -56,7 +56,7 @@ def show(request: Request) -> Response:
         last=_last(look),
         at=at,
         changed=None if version is None else rows.changed(dataset, version, most=_MOST),
-        **_live(site, look, owner=person_of(request).may("owner")),
+        live=_live(site, look, owner=person_of(request).may("owner")),
     )
 
 
