@@ -1,5 +1,6 @@
 """What a person can do about a run: said in numbers before, and refused where they rest on another head."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,7 +13,10 @@ from tilth.runs.telling import step_said
 from tilth.web.site import Site
 from tilth.words import count
 
-__all__ = ["DEEDS", "Deed", "foreseen"]
+__all__ = ["DEEDS", "Deed", "agree", "foreseen"]
+
+_SET = ("label", "weight", "split", "content")
+"""What is set in a record, in the words of a diff; in all else a record comes, goes, is asked about or answered."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def _rollback(site: Site, run: Run, asked: Mapping[str, str]) -> Deed:
     dataset, to = site.dataset(run.branch), _whole(asked, "version")
     counts = would_roll_back(dataset, to)
     head = dataset.version
-    undone = [f"version {c.version}: {_by(c.rule, c.round)}{c.message}" for c in dataset.log()[:to:-1]]
+    undone = _undone(dataset, to, head)
 
     def do(who: str) -> str:
         made = dataset.rollback(to, actor=who)
@@ -132,7 +136,7 @@ def _rollback(site: Site, run: Run, asked: Mapping[str, str]) -> Deed:
     first = f"From version {head} back to the data of version {to}: {spoken(counts)}."
     says = [first, *_work(run), f"This is a version of its own, so it can be undone as well. {_answers(dataset)}"]
     title = f"Go back to version {to}"
-    return Deed(title, tuple(says), _head(head), "Go back", do, danger=True, undone=tuple(undone), nothing=nothing)
+    return Deed(title, tuple(says), _head(head), "Go back", do, danger=True, undone=undone, nothing=nothing)
 
 
 def _revert(site: Site, run: Run, asked: Mapping[str, str]) -> Deed:
@@ -179,6 +183,22 @@ def agree(deed: Deed, seen: str) -> None:
     if seen != deed.on:
         was = f"it was {seen[:80]} when you looked" if seen else "it was not confirmed"
         raise Conflict(f"nothing was done: {was}, now it is {deed.on}. Look again")
+
+
+def _undone(dataset: Dataset, to: int, head: int) -> tuple[str, ...]:
+    """Return what each version between two did of what differs between them, the newest first."""
+    found = dataset.diff(to, head)
+    counts = Counter(zip(found["version"].to_pylist(), found["what"].to_pylist(), strict=True))
+    out: list[str] = []
+    for commit in dataset.log()[:to:-1]:
+        did = [
+            f"{count(n, 'record')} {what}" if what not in _SET else f"{count(n, what)} set"
+            for (version, what), n in counts.items()
+            if version == commit.version
+        ]
+        by = _by(commit.rule, commit.round)
+        out.append(f"version {commit.version}: {by}{', '.join(did) or 'nothing that still shows'}; {commit.message}")
+    return tuple(out)
 
 
 def _not_over(run: Run, what: str) -> None:
