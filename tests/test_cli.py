@@ -24,8 +24,8 @@ from scipy.io import wavfile
 from typer.testing import CliRunner
 
 from tilth.cli.app import app
-from tilth.cli.changing import would_change
 from tilth.dataset import Dataset
+from tilth.dataset.foreseeing import would_roll_back
 from tilth.functions import load_file
 from tilth.scaffold import PATTERNS
 from tilth.workflow import Workflow
@@ -794,7 +794,7 @@ def test_rollback_says_what_it_will_do_and_needs_a_yes(after: Path) -> None:
     assert asked.exit_code == 2
     assert "--yes" in asked.stderr
     assert Dataset.open(after).version == head
-    expected = would_change(dataset, 0)
+    expected = would_roll_back(dataset, 0)
     assert expected["kept"] > 0
     result = ok(tilth("rollback", after, "0", "--yes"))
     assert f"sets {expected['labels']} label" in result.stdout

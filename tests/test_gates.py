@@ -46,7 +46,6 @@ from tilth import (
 )
 from tilth.algebra import from_json
 from tilth.cli.app import app
-from tilth.cli.rounds import did
 from tilth.demo.arms import base_model
 from tilth.demo.data import digits
 from tilth.errors import Parked, UsageError
@@ -56,6 +55,7 @@ from tilth.metrics.proof import allowance, exact_p, score_bound
 from tilth.metrics.verdicts import looked, told
 from tilth.runs import Run, lives
 from tilth.runs.home import inbox_of
+from tilth.runs.telling import did
 from tilth.state import Round
 from tilth.testing.people import answer_open, from_column
 

@@ -248,7 +248,7 @@ class Workflow:
 
         `direction`: "down" suits a narrow page. `states`: for nodes by name ("train", "rule:ask", "gate:fix",
         "panel:crowd", "panel:crowd/expert"; all are in `draw().graph.ids`) how they are: "running", "waiting",
-        "skipped", "rolled-back", "done" or "idle". UsageError for what is not there.
+        "skipped", "rolled-back", "done", "failed" or "idle". UsageError for what is not there.
         """
         return draw(self, direction=direction, states=states)
 

@@ -6,35 +6,24 @@ from pathlib import Path
 
 import typer
 
-from tilth.cli.loading import newest_run, open_dataset
+from tilth.cli.loading import open_dataset
 from tilth.cli.terminal import note, say, working
 from tilth.cli.words import clean, count
-from tilth.dataset import Dataset
-from tilth.dataset.view import ANSWERED, PENDING
+from tilth.dataset.foreseeing import spoken, would_roll_back
 from tilth.errors import MissingExtra, UsageError
+from tilth.runs.base import newest_run
 
-__all__ = ["demo", "export", "rollback", "would_change"]
+__all__ = ["demo", "export", "rollback"]
 
 
 def rollback(project: Path, version: int, *, yes: bool) -> None:
     """Say what going back to a version would do, ask, and do it."""
     dataset = open_dataset(project)
-    counts = would_change(dataset, version)
-    parts = [
-        f"{does} {count(counts[what], one, many)}{end}"
-        for does, what, one, many, end in (
-            ("removes", "removed", "record", "records", ""),
-            ("restores", "restored", "record", "records", ""),
-            ("sets", "labels", "label", "labels", " back"),
-            ("sets", "others", "weight, split or content", "weights, splits and contents", " back"),
-            ("withdraws", "withdrawn", "question", "questions", ""),
-        )
-        if counts[what]
-    ]
-    if not parts:
-        say(f"version {dataset.version} holds the data of version {version} already: nothing to do{_staying(counts)}")
+    counts = would_roll_back(dataset, version)
+    if not any(n for what, n in counts.items() if what != "kept"):
+        say(f"version {dataset.version} holds the data of version {version} already: {spoken(counts)}")
         return
-    say(f"from version {dataset.version} back to {version}: {', '.join(parts)}{_staying(counts)}")
+    say(f"from version {dataset.version} back to {version}: {spoken(counts)}")
     run = newest_run(dataset)
     if run is not None and run.at_work:
         note(f"{run.name} is running: it sees this from its next round on")
@@ -46,41 +35,6 @@ def rollback(project: Path, version: int, *, yes: bool) -> None:
             return
     done = dataset.rollback(version)
     say(f"version {done.version}: {clean(done.message)}")
-
-
-def would_change(dataset: Dataset, version: int) -> dict[str, int]:
-    """Return what a rollback would do, in numbers.
-
-    Records `removed` and `restored`, `labels` and `others` (weights, splits, contents) set back, questions `withdrawn`,
-    and labels `kept` because people gave them since then.
-    """
-    then, now = dataset.at(version).view, dataset.view
-    old = len(then)
-    alive = now.alive[:old]
-    given = (now.asked[:old] == ANSWERED) & (then.asked != ANSWERED)
-    back = dict.fromkeys(("label", "weight", "split", "payload"), 0)
-    kept = 0
-    for name in back:
-        before, after = getattr(then, name), getattr(now, name)[:old]
-        differs = then.known & (before != after) & ~((before != before) & (after != after))  # NaN is no label
-        if name == "label":
-            kept = int((differs & given).sum())
-            differs &= ~given
-        back[name] = int(differs.sum())
-    return {
-        "removed": int((alive & ~then.alive).sum() + now.alive[old:].sum()),
-        "restored": int((then.alive & ~alive).sum()),
-        "labels": back["label"],
-        "others": sum(back.values()) - back["label"],
-        "withdrawn": int(((now.asked[:old] == PENDING) & (then.asked != PENDING)).sum())
-        + int((now.asked[old:] == PENDING).sum()),
-        "kept": kept,
-    }
-
-
-def _staying(counts: dict[str, int]) -> str:
-    kept = counts["kept"]
-    return f"; {count(kept, 'label')} that people gave {'stays' if kept == 1 else 'stay'}" if kept else ""
 
 
 def export(project: Path, path: Path, *, version: int | None, history: bool) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tilth.algebra import Comparison, Condition, Logic, Metric
 from tilth.changes import Changes, Field, Op
-from tilth.cli.loading import newest_run, workflow_in
+from tilth.cli.loading import workflow_in
 from tilth.cli.terminal import interactive, note, paragraph, say, table, working
 from tilth.cli.words import as_json, clean, count, number
 from tilth.dataset.schema import SPLITS
@@ -24,6 +24,7 @@ from tilth.outputs import KINDS, Outputs
 from tilth.picking import candidates
 from tilth.questions import Question
 from tilth.rules import Gate
+from tilth.runs.base import newest_run
 from tilth.state import Round, State
 from tilth.training import model_ref, train
 from tilth.workflow import Workflow

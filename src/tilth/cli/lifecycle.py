@@ -86,6 +86,25 @@ def resume(
 
 
 @app.command()
+def report(
+    what: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Such as run-1, birds/run-1, or a project for its newest run.")
+    ] = Path(),
+    which: RunName = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where to; RUN.html if left out.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    engine: Engine = None,
+    _traceback: Traceback = False,
+) -> None:
+    """Write what a run did as one HTML file that opens offline: curves, changes and their worth, examples, cost."""
+    from tilth.cli.reporting import report as go
+
+    go(what, which, out=out, force=force, engine=engine)
+
+
+@app.command()
 def cancel(
     project: ProjectPath = Path(),
     which: RunName = None,

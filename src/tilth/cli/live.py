@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from tilth.cli.rounds import Did, Row, did, read_row, step_said
+from tilth.cli.rounds import Row, read_row
 from tilth.cli.terminal import note
 from tilth.cli.words import clean, duration, number
+from tilth.runs.telling import Did, did, step_said
 from tilth.workflow import Workflow
 
 __all__ = ["Live", "Plain", "Watching"]

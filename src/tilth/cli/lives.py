@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tilth.cli.loading import known_runs, newest_run, open_dataset, workflow_in, workflow_of
-from tilth.cli.rounds import step_said
+from tilth.cli.loading import known_runs, open_dataset, workflow_in
 from tilth.cli.running import Wish
 from tilth.cli.running import run as go
 from tilth.cli.terminal import interactive, note, say, table
@@ -17,7 +16,10 @@ from tilth.dataset import Dataset
 from tilth.errors import NotFound, UsageError, did_you_mean
 from tilth.labeling.inbox import Inbox
 from tilth.runs import Run, lives
+from tilth.runs.base import newest_run
+from tilth.runs.detaching import workflow_of
 from tilth.runs.home import inbox_of
+from tilth.runs.telling import step_said
 
 __all__ = ["cancel", "delete", "fork", "list_runs", "pause", "resume", "resume_panel", "watch", "work"]
 

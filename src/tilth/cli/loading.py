@@ -12,7 +12,7 @@ from tilth.runs import Run
 from tilth.runs.home import home_of, journal_of
 from tilth.workflow import Workflow
 
-__all__ = ["known_runs", "newest_run", "open_dataset", "workflow_in", "workflow_of"]
+__all__ = ["known_runs", "open_dataset", "workflow_in"]
 
 
 def workflow_in(file: Path, name: str | None) -> tuple[Path, Workflow]:
@@ -47,18 +47,6 @@ def open_dataset(project: Path, *, branch: str = "main") -> Dataset:
     return Dataset.open(project.parent if project.suffix == ".py" and project.is_file() else project, branch=branch)
 
 
-def newest_run(dataset: Dataset, name: str | None = None, *, engine: str | None = None) -> Run | None:
-    """Return a run on a dataset, the newest without `name`; None where there has been none; nothing is written."""
-    if engine is None and not (home_of(dataset.path) / "journal.sqlite").exists():
-        return None
-    try:
-        return Run(dataset, name, engine=engine)
-    except NotFound:
-        if name is not None:
-            raise
-        return None
-
-
 def known_runs(dataset: Dataset, *, engine: str | None = None) -> list[Run]:
     """Return all runs on a dataset, oldest first; nothing is written."""
     if engine is None and not (home_of(dataset.path) / "journal.sqlite").exists():
@@ -66,16 +54,6 @@ def known_runs(dataset: Dataset, *, engine: str | None = None) -> list[Run]:
     with contextlib.closing(journal_of(dataset.path, engine)) as journal:
         names = [r["run"] for r in journal.runs()]
     return [Run(dataset, name, engine=engine) for name in names]
-
-
-def workflow_of(dataset: Dataset, source: str = "") -> Path | None:
-    """Return the file to run: the one that the last run came from, or `workflow.py` beside the dataset.
-
-    One of the same name beside the dataset comes first: a project may have been moved or copied since.
-    """
-    home = dataset.path.parent
-    places = (home / Path(source).name, Path(source)) if source else ()
-    return next((path for path in (*places, home / "workflow.py") if path.is_file()), None)
 
 
 def _line(path: Path, error: BaseException) -> int | None:

@@ -10,12 +10,14 @@ from tilth.actions.grow import Augment, Modify
 from tilth.actions.label import Annotate
 from tilth.asking import put_alone
 from tilth.changes import Changes, Op, events
-from tilth.cli.loading import newest_run, open_dataset, workflow_in, workflow_of
+from tilth.cli.loading import open_dataset, workflow_in
 from tilth.cli.terminal import say
 from tilth.cli.words import clean, count
 from tilth.dataset import Dataset
 from tilth.errors import NotFound, UsageError
 from tilth.rules import Rule
+from tilth.runs.base import newest_run
+from tilth.runs.detaching import workflow_of
 from tilth.runs.lives import desk
 from tilth.selectors import Chosen
 from tilth.state import State

@@ -1,22 +1,19 @@
 """`tilth run`: run a workflow and show it, or go on with the run that was stopped."""
 
 import contextlib
-import os
-import subprocess
 import sys
-import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tilth.cli.live import Live, Plain, Watching
-from tilth.cli.loading import newest_run, workflow_in
+from tilth.cli.loading import workflow_in
 from tilth.cli.terminal import interactive, note, say, working
 from tilth.cli.words import as_json, clean, count, number
-from tilth.errors import Parked, RunFailed
-from tilth.runs import Run
+from tilth.errors import Parked
+from tilth.runs import Run, detaching
 from tilth.runs import run as go
-from tilth.runs.home import home_of
+from tilth.runs.base import newest_run
 from tilth.runs.schedule import repeat
 from tilth.workflow import Workflow
 
@@ -83,34 +80,14 @@ def _go(workflow: Workflow, path: Path, watching: Watching, wish: Wish) -> Run:
 
 def _detach(path: Path, workflow: Workflow, wish: Wish) -> None:
     """Start the same command in a process of its own and return when it is at work; its output goes to a file."""
-    home = home_of(workflow.dataset.path)
-    home.mkdir(parents=True, exist_ok=True)
-    log = home / "detached.log"
     options = ["--name", wish.name] if wish.name else []
-    options += ["--run", wish.run] if wish.run else []
     options += [flag for flag, on in (("--adopt", wish.adopt), ("--no-wait", not wish.wait)) if on]
-    env = os.environ | ({"TILTH_ENGINE": wish.engine} if wish.engine else {})  # a password is not for everyone's `ps`
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tilth.cli", "run", str(path), *options],
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=env,
-        )
-    began = newest_run(workflow.dataset, wish.run, engine=wish.engine)
-    known = None if began is None else (began.name, len(began.steps))
-    while process.poll() is None:
-        now = newest_run(workflow.dataset, wish.run, engine=wish.engine)
-        if now is not None and (now.at_work or (now.name, len(now.steps)) != known):
-            note(f"{now.name} runs in the background (process {process.pid}); what it says: {log}")
-            note(f"tilth watch {path.parent} shows it, tilth pause and tilth cancel stop it")
-            return
-        time.sleep(0.05)
-    if process.returncode != 0:
-        raise RunFailed(f"it ended at once, exit code {process.returncode}: {log.read_text(encoding='utf-8').strip()}")
-    note(f"it is over already; what it said: {log}")
+    begun = detaching.detach(workflow.dataset, path, which=wish.run, options=options, engine=wish.engine)
+    if begun.run is None:
+        note(f"it is over already; what it said: {begun.log}")
+        return
+    note(f"{begun.run} runs in the background (process {begun.pid}); what it says: {begun.log}")
+    note(f"tilth watch {path.parent} shows it, tilth pause and tilth cancel stop it")
 
 
 @contextlib.contextmanager

@@ -16,13 +16,15 @@ import pyarrow.parquet as pq
 
 import tilth.signals as catalogue
 from tilth.algebra import Signal, show
-from tilth.cli.loading import newest_run, open_dataset, workflow_of
+from tilth.cli.loading import open_dataset
 from tilth.cli.terminal import note, say, table, working
 from tilth.cli.words import as_json, clean, count, number
 from tilth.dataset.schema import SPLITS
 from tilth.errors import Exists, NotFound, UsageError, did_you_mean
 from tilth.outputs import Outputs
 from tilth.runs import Run
+from tilth.runs.base import newest_run
+from tilth.runs.detaching import workflow_of
 from tilth.signals.content import READS, readable
 from tilth.state import State
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tilth.cli.loading import newest_run, open_dataset, workflow_of
+from tilth.cli.loading import open_dataset
 from tilth.cli.terminal import say, table
 from tilth.cli.words import as_json, clean, count, duration, number
 from tilth.dataset import Dataset
@@ -17,6 +17,8 @@ from tilth.labeling.inbox import Inbox, Posted, Progress
 from tilth.metrics.proof import allowance
 from tilth.metrics.verdicts import looked
 from tilth.runs import Run
+from tilth.runs.base import newest_run
+from tilth.runs.detaching import workflow_of
 from tilth.runs.home import inbox_of, scope_of
 
 __all__ = ["status"]

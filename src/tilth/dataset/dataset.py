@@ -349,6 +349,10 @@ class Dataset:
             said["meta"] = {"undoes": version} | counts
             return write(self._core, changes, key=key, base=base, on_conflict="skip", follow=False, **said)
 
+    def would_revert(self, version: int) -> dict[str, int]:
+        """Return what `revert(version)` would do: `undone` changes, labels `kept`, records `touched` since, if any."""
+        return reverting(self._core, version)[1]
+
     def compact(self, *, older_than: timedelta = timedelta(days=14)) -> None:
         """Rewrite many small files as few large ones; files that a reader may have open stay for `older_than`."""
         self._core.store.compact(older_than=older_than)

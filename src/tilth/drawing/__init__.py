@@ -2,5 +2,6 @@
 
 from tilth.drawing.drawing import Drawing
 from tilth.drawing.graph import STATES, Edge, Frame, Graph, Node
+from tilth.drawing.recalling import recall
 
-__all__ = ["STATES", "Drawing", "Edge", "Frame", "Graph", "Node"]
+__all__ = ["STATES", "Drawing", "Edge", "Frame", "Graph", "Node", "recall"]

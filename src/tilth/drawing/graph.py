@@ -8,7 +8,7 @@ from tilth.errors import UsageError, did_you_mean
 
 __all__ = ["STATES", "Edge", "Frame", "Graph", "Node", "State"]
 
-State = Literal["idle", "running", "waiting", "skipped", "rolled-back", "done"]
+State = Literal["idle", "running", "waiting", "skipped", "rolled-back", "done", "failed"]
 STATES: tuple[State, ...] = get_args(State)
 """How a node can be: each looks different in a drawing, by a mark as well as by colour."""
 

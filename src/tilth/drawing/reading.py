@@ -4,20 +4,51 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Protocol, cast
 
-from tilth.algebra import Condition, Quantity, Value, show
+from tilth.algebra import Value, show
 from tilth.dataset import Dataset
 from tilth.drawing.graph import Edge, Frame, Graph, Node
 from tilth.labeling.panel import Panel
 from tilth.outputs import KINDS
-from tilth.protocols import Annotator, Model
-from tilth.rules import Rule
-from tilth.tuning import Tune
+from tilth.protocols import Annotator
 
 __all__ = ["Drawable", "read"]
 
 
+class Ruled(Protocol):
+    """What is read of a rule: its parts, of which some may be all that is left of it."""
+
+    @property
+    def select(self) -> Any:
+        """Which records."""
+        ...
+
+    @property
+    def do(self) -> Any:
+        """What is done to them."""
+        ...
+
+    @property
+    def when(self) -> Any:
+        """On what condition."""
+        ...
+
+    @property
+    def gate(self) -> Any:
+        """What judges it."""
+        ...
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What it reads of the model's state."""
+        ...
+
+    def walk(self) -> Iterator[Value]:
+        """Yield all values in it."""
+        ...
+
+
 class Drawable(Protocol):
-    """What is read of a workflow, which stands on the floor above."""
+    """What is read of a workflow, which stands on the floor above; parts are shown by their text alone."""
 
     @property
     def dataset(self) -> Dataset:
@@ -30,27 +61,27 @@ class Drawable(Protocol):
         ...
 
     @property
-    def model(self) -> Model:
+    def model(self) -> object:
         """What is trained."""
         ...
 
     @property
-    def rules(self) -> Mapping[str, Rule]:
+    def rules(self) -> Mapping[str, Ruled]:
         """What changes the records, in order."""
         ...
 
     @property
-    def until(self) -> Condition:
+    def until(self) -> object:
         """When it is done."""
         ...
 
     @property
-    def report(self) -> tuple[Quantity, ...]:
+    def report(self) -> Iterable[object]:
         """What is measured."""
         ...
 
     @property
-    def probe(self) -> Model | None:
+    def probe(self) -> object:
         """By what label quality is judged, where it is not the default."""
         ...
 
@@ -60,12 +91,12 @@ class Drawable(Protocol):
         ...
 
     @property
-    def trigger(self) -> Condition | None:
+    def trigger(self) -> object:
         """When it is entered again."""
         ...
 
     @property
-    def tune(self) -> Tune | None:
+    def tune(self) -> object:
         """What chooses the model of the next round."""
         ...
 
@@ -119,7 +150,7 @@ def _model(workflow: Drawable) -> Iterator[Node]:
     yield Node("done", "done", "done", (), "model")
 
 
-def _rules(rules: Mapping[str, Rule]) -> tuple[list[Node], list[Frame], list[Edge]]:
+def _rules(rules: Mapping[str, Ruled]) -> tuple[list[Node], list[Frame], list[Edge]]:
     title = "the data: each round, in order" if len(rules) > 1 else "the data: each round"
     nodes: list[Node] = []
     frames = [Frame("rules", "rules", title)]
@@ -189,7 +220,7 @@ def _said(word: str, value: Any) -> tuple[tuple[str, str], ...]:
     return () if value is None else ((word, repr(value)),)
 
 
-def _needs(rules: Iterable[Rule]) -> list[str]:
+def _needs(rules: Iterable[Ruled]) -> list[str]:
     found = frozenset[str]().union(*(rule.needs for rule in rules))
     ordered = [*(kind for kind in KINDS if kind in found), *sorted(found - set(KINDS))]
     return [kind.replace("_", " ") for kind in ordered]

@@ -57,6 +57,7 @@ MARKS: Mapping[str, str] = {
     "skipped": "M-4 0h8",
     "rolled-back": "M-2-4.5l-2.5 2.5 2.5 2.5M-4.5-2h5a3 3 0 0 1 0 6h-2.5",
     "done": "M-4 .5l3 3 5-6.5",
+    "failed": "M-3.5-3.5l7 7M3.5-3.5l-7 7",
 }
 """One for each state, on a disc around (0, 0)."""
 
@@ -94,6 +95,7 @@ def _sheet() -> str:
         # light or dark as the page around it is; a file of its own follows the reader's choice
         f"@supports (color:light-dark(#000,#fff)){{{scope}{{{both}}}}}",
         f"{scope}:root{{color-scheme:light dark}}",
+        f"{scope}{{max-width:100%;height:auto}}",
         f"{scope} text{{white-space:pre;{_paint('fill', 'ink')};font-family:{_SANS}}}",
         f"{scope} .paper{{{_paint('fill', 'paper')}}}",
         f"{scope} .code{{font-family:{_MONO}}}",
@@ -126,6 +128,7 @@ def _sheet() -> str:
 def _states(scope: str) -> list[str]:
     """Return how states look, by an attribute alone, so that a page can change it while it is shown."""
     colours = {"running": "running", "waiting": "waiting", "skipped": "soft", "rolled-back": "back", "done": "rule"}
+    colours |= {"failed": "back"}
     out = [
         f"{scope} .mark{{display:none}}",
         f"{scope} .mark circle{{{_paint('stroke', 'paper')};stroke-width:2px}}",

@@ -25,7 +25,7 @@ _WORDS = {"rolled-back": "taken back", "waiting": "waiting for people"}
 def svg(graph: Graph, layout: Layout) -> str:
     """Return the drawing as SVG."""
     w, h = _n(layout.width), _n(layout.height)
-    size = f'width="{w}" height="{h}" viewBox="0 0 {w} {h}" style="max-width:100%;height:auto"'
+    size = f'width="{w}" height="{h}" viewBox="0 0 {w} {h}"'
     named = f'class="tilth-drawing" role="img" aria-label="{_safe(graph.title)}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {named} {size}>',

@@ -1,20 +1,22 @@
 """`Run`: what a run did, read from the journal and the record store."""
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tilth.dataset import Dataset
-from tilth.errors import UsageError
+from tilth.errors import NotFound, UsageError
 from tilth.html import table
 from tilth.runs.engines import database_of, project_of
 from tilth.runs.home import home_of, is_held, journal_of
+from tilth.runs.journal import Journal
 from tilth.runs.workers import Workers
 from tilth.state import Round
 from tilth.tuning import best
 
-__all__ = ["Run"]
+__all__ = ["Run", "newest_run"]
 
 
 class Run:
@@ -24,20 +26,37 @@ class Run:
         self.dataset = dataset
         journal = journal_of(dataset.path, engine)
         try:
-            about = journal.run(name)
-            self.name: str = about["run"]
-            self.state: str = about["state"]
-            self.why: str = about["why"]
-            self.branch: str = about["branch"]
-            self.started: float = about["started"]
-            self.ended: float | None = about["ended"]
-            self.source: str = about["source"]
-            self.spec = journal.spec(about["spec"])
-            self.steps = journal.steps(self.name)
+            self.name: str = journal.run(name)["run"]
+            self._spec = self.state = self.why = ""
+            self.steps: list[dict[str, Any]] = []
+            self.follow(journal)
         finally:
             journal.close()
         self.engine = engine
         self.home: Path = home_of(dataset.path)
+
+    def follow(self, journal: Journal) -> bool:
+        """Read on in its journal; return whether anything is new. NotFound where it was deleted."""
+        about, new = journal.since(self.name, self.number)
+        if about["spec"] != self._spec:  # a workflow that was adopted may have changed a step that had finished
+            self._spec = about["spec"]
+            self.spec = journal.spec(self._spec)
+            about, new = journal.since(self.name)
+            self.steps = []
+        before = (self.state, self.why)
+        self.state = about["state"]
+        self.why = about["why"]
+        self.branch: str = about["branch"]
+        self.started: float = about["started"]
+        self.ended: float | None = about["ended"]
+        self.source: str = about["source"]
+        self.steps = [*self.steps, *new]
+        return bool(new) or before != (self.state, self.why)
+
+    @property
+    def number(self) -> int:
+        """The number of its newest finished step in the journal, 0 before the first."""
+        return self.steps[-1]["number"] if self.steps else 0
 
     @property
     def at_work(self) -> bool:
@@ -145,5 +164,26 @@ class Run:
                 verdict = results.get(f"r{r}/{name}/gate/judge", {})
                 if did["n"] and verdict.get("kept") is not False and f"r{r}/gate/judge" in results:
                     verdict = results[f"r{r}/gate/judge"] | {"together": True}
-                out[name] = {"n": did["n"], "why": did["why"], **verdict}
+                out[name] = {"n": did["n"], "why": did["why"], **_came_of(f"r{r}/{name}/", results), **verdict}
         return out
+
+
+def _came_of(start: str, results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the version that a rule made in a round, what was left out of it, and the number of answers, if any."""
+    ends = [k for k in results if k.startswith(start) and k.rsplit("/", 1)[1] in ("commit", "answers", "take")]
+    out: dict[str, Any] = {"version": results[ends[-1]]["version"]} if ends else {}
+    answers = [results[k]["n"] for k in ends if not k.endswith("/commit")]
+    conflicts = sum(results[k].get("conflicts", 0) for k in ends)
+    return out | ({"answers": sum(answers)} if answers else {}) | ({"conflicts": conflicts} if conflicts else {})
+
+
+def newest_run(dataset: Dataset, name: str | None = None, *, engine: str | None = None) -> Run | None:
+    """Return a run on a dataset, the newest without `name`; None where there has been none; nothing is written."""
+    if engine is None and not (home_of(dataset.path) / "journal.sqlite").exists():
+        return None
+    try:
+        return Run(dataset, name, engine=engine)
+    except NotFound:
+        if name is not None:
+            raise
+        return None

@@ -23,6 +23,9 @@ _ABOUT = (runs.c.run, runs.c.spec, runs.c.branch, runs.c.state, runs.c.why, runs
 
 _THIS = and_(steps.c.project == bindparam("project"), steps.c.run == bindparam("run"))
 _RESULT = select(steps.c.result).where(_THIS, steps.c.key == bindparam("key"))
+_SINCE = select(steps.c.number, steps.c.key, steps.c.result, steps.c.finished, steps.c.seconds).where(
+    _THIS, steps.c.number > bindparam("after")
+)
 _STEPS = select(steps.c.key, steps.c.result, steps.c.finished, steps.c.seconds).where(_THIS).order_by(steps.c.number)
 
 
@@ -174,6 +177,21 @@ class Journal:
         with reading(self._engine) as connection:
             rows = connection.execute(_STEPS, {"project": self.project, "run": run}).all()
         return [{"key": k, "result": json.loads(r), "finished": f, "seconds": s} for k, r, f, s in rows]
+
+    def since(self, run: str, after: int = 0) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Return how a run is (as `run` does) and its steps that finished after the one with a number, at one moment.
+
+        Each step has its `number` too, by which they ascend: whoever looks on asks for what came after the last. Only
+        what is new is read, so that a run may be looked at ten times a second. NotFound where the run is gone.
+        """
+        with reading(self._engine) as connection:
+            about = connection.execute(select(*_ABOUT).where(self._is(run), runs.c.state != _GONE)).mappings().first()
+            asked = {"project": self.project, "run": run, "after": after}
+            rows = connection.execute(_SINCE.order_by(steps.c.number), asked).all()
+        if about is None:
+            raise NotFound(f"{run} is gone; `tilth list` shows the runs that are there")
+        made = [{"number": n, "key": k, "result": json.loads(r), "finished": f, "seconds": s} for n, k, r, f, s in rows]
+        return dict(about), made
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
