@@ -1,10 +1,11 @@
-"""What is shown of texts from the data: made harmless, and as static, escaped HTML for notebooks without a script."""
+"""What is shown of texts and numbers: made harmless, short, and as static, escaped HTML for notebooks."""
 
+import math
 from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-__all__ = ["clean", "table"]
+__all__ = ["clean", "number", "table"]
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]], *, note: str = "") -> str:
@@ -40,3 +41,16 @@ def clean(text: str, *, lines: bool = False) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or (lines and c == "\n") else repr(c)[1:-1] for c in text)
+
+
+def number(value: float | None) -> str:
+    """Return a metric or score with about four digits; "-" for none.
+
+    >>> number(0.91254), number(123456.7), number(float("nan")), number(2e-6)
+    ('0.9125', '123,457', '-', '2e-06')
+    """
+    if value is None or math.isnan(value):
+        return "-"
+    if 1000 <= abs(value) < 1e8:
+        return f"{value:,.0f}"
+    return f"{value:.4f}" if 0.001 <= abs(value) < 10 or value == 0 else f"{value:.4g}"

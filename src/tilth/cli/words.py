@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from tilth.html import clean
+from tilth.html import clean, number
 
 __all__ = ["as_json", "clean", "count", "duration", "number", "options", "rows"]
 
@@ -18,19 +18,6 @@ def count(n: int, one: str, many: str | None = None) -> str:
     ('1 record', '1,200 records', '2 classes')
     """
     return f"{n:,} {one if n == 1 else many or one + 's'}"
-
-
-def number(value: float | None) -> str:
-    """Return a metric or score with about four digits; "-" for none.
-
-    >>> number(0.91254), number(123456.7), number(float("nan")), number(2e-6)
-    ('0.9125', '123,457', '-', '2e-06')
-    """
-    if value is None or math.isnan(value):
-        return "-"
-    if 1000 <= abs(value) < 1e8:
-        return f"{value:,.0f}"
-    return f"{value:.4f}" if 0.001 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
 
 
 def duration(seconds: float) -> str:
