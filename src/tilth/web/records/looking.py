@@ -70,38 +70,40 @@ def look(request: Request) -> Look:
     following = site.dataset(asked.get("branch") or "main")
     version = whole(asked, "version", following.version)
     dataset = following.at(version)
-    model = asked.get("model") or None
-    if model is None:
-        found, rounds = newest_model(site, dataset)
-    else:
-        found, rounds = _outputs(dataset, model), ()
-        if found is None:
-            raise NotFound(f"no model {model!r} has said anything of this dataset; leave model= out for the newest")
-    key = ("look", dataset.branch_name, version, None if found is None else found.ref)
+    ref = asked.get("model") or newest_model(site, dataset)
 
     def make() -> tuple[Look, int]:
+        found = _outputs(dataset, ref) if ref else None
+        if ref and found is None:
+            raise NotFound(f"no model {ref!r} has said anything of this dataset; leave model= out for the newest")
+        every = _judged(site, dataset)
+        rounds = next((rounds for rounds in reversed(every) if rounds[-1].model == ref), ())
         return Look(dataset, State(dataset, found, rounds)), _ARRAYS * len(dataset.view)
 
-    return shelf_of(request).get(key, make)
+    return shelf_of(request).get(("look", dataset.branch_name, version, ref), make)
 
 
-def newest_model(site: Site, dataset: Dataset) -> tuple[Outputs | None, tuple[Round, ...]]:
-    """Return what the newest model at or before a version said, and the rounds of its run up to it.
+def newest_model(site: Site, dataset: Dataset) -> str:
+    """Return the name of the newest model that a run judged at or before a version and that is still there, or ""."""
+    every = sorted(
+        _judged(site, dataset), key=lambda rounds: rounds[-1].version
+    )  # of equals the newer run's comes last
+    return next((r[-1].model for r in reversed(every) if _outputs(dataset, r[-1].model) is not None), "")
+
+
+def _judged(site: Site, dataset: Dataset) -> list[tuple[Round, ...]]:
+    """Return the rounds of all runs up to a version, oldest run first, each with those of its run before it.
 
     A run on another branch counts where both branches share the version that it judged: a fork begins so.
     """
     log = dataset.log()
-    best: tuple[Outputs | None, tuple[Round, ...]] = None, ()
-    newest = -1
-    for run in reversed(site.runs()):  # oldest first: of equals the newer wins
+    out: list[tuple[Round, ...]] = []
+    for run in reversed(site.runs()):
         theirs = log if run.branch == dataset.branch_name else site.dataset(run.branch).log()
         shared = [a.txn == b.txn for a, b in zip(log, theirs, strict=False)]
         rounds = tuple(r for r in run.rounds if r.version < len(shared) and shared[r.version])
-        for n, one in enumerate(rounds, 1):
-            found = _outputs(dataset, one.model) if one.version >= newest else None
-            if found is not None:
-                newest, best = one.version, (found, rounds[:n])
-    return best
+        out += [rounds[:n] for n in range(1, len(rounds) + 1)]
+    return out
 
 
 def shelf_of(request: Request) -> Shelf:
