@@ -21,7 +21,6 @@ Layout = Literal["grid", "sounds", "rows"]
 
 _INLINE = 2**14
 """Bytes up to which a picture stands in the page itself: sixty requests take longer than their pictures."""
-_LOOKED = 4
 _CLIP = 280
 _NUMBERS = 6
 
@@ -91,8 +90,7 @@ def cells(look: Look, order: Order, start: int, n: int) -> list[Cell]:
     view, kind = look.dataset.view, layout(look.dataset.schema.columns)
     visible = [c for c in look.dataset.schema.columns if not c.hidden]
     read = _read(visible, kind)
-    values = look.dataset.features(ids, [c.name for c in read])
-    rows = values.to_pylist() if read else [{}] * len(ids)
+    rows = look.dataset.features(ids, [c.name for c in read]).to_pylist() if read else [{}] * len(ids)
     keys, labels = look.dataset.keys(ids), look.dataset.labels(ids)
     said, scores, hrefs = predictions(look, ids), order.scores(ids), links(look, ids)
     content = look.dataset.content[ids]
@@ -115,7 +113,8 @@ def _read(visible: Sequence[Column], kind: Layout) -> list[Column]:
     """Return the columns that are read for a cell."""
     if kind == "rows":
         texts = [c for c in visible if c.kind == "text"]
-        return [*texts[:_NUMBERS], *[c for c in visible if c.kind in ("number", "integer")]][:_NUMBERS]
+        plain = [*texts, *(c for c in visible if c.kind in ("number", "integer"))][:_NUMBERS]
+        return plain or [c for c in visible if c.kind == "vector"][:1]
     wanted = "audio" if kind == "sounds" else "image"
     first = next((c for c in visible if c.kind == wanted), None) or _picture(visible)
     return [] if first is None else [first]
@@ -144,6 +143,9 @@ def _shown(
                 return {"problem": str(why)}
         case "audio":
             return {"sound": address(where, place), "wave": address(where, place, {"size": "thumb"})}
+        case "vector" if kind == "rows":
+            few = ", ".join(number(float(v)) for v in value[:_NUMBERS])
+            return {"text": few + (", …" if len(value) > _NUMBERS else "")}
         case "vector":
             made = grey(value)
             return {"problem": "no picture"} if made is None else {"image": data_uri(made)}
