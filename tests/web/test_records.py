@@ -200,7 +200,7 @@ def test_other_labels_are_shown_their_own_way(tmp_path, kind):
     table = {"x": x, "y": label}
     dataset = Dataset.create(tmp_path / "dataset", table, label="y", durability="process", **options)
     estimator = LinearRegression() if kind == "number" else OneVsRestClassifier(LogisticRegression())
-    run(Workflow(dataset=dataset, model=SklearnModel(estimator), rules={}, until=rounds() >= 1))
+    run(Workflow(dataset=dataset, model=SklearnModel(estimator), rules={}, until=rounds() >= 1), inline=True)
     site = Site(tmp_path)
     client = entered(create_app(site, hosts=[HOST]), site, "o", "owner")
     text = client.get("/model").text

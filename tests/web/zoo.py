@@ -120,7 +120,7 @@ def zoo(folder: Path) -> Dataset:
         rules={RULE: Rule(select=doubted, do=relabel(by="probe"))},
         until=rounds() >= 2,
     )
-    run(workflow)
+    run(workflow, inline=True)
     ids = np.array([1, 2])
     said = {"reason": PAYLOADS[2], "actor": PAYLOADS[3], "signal": PAYLOADS[4], "score": np.array([0.5, 0.5])}
     told = events(Op.SET, ids, field=Field.LABEL, num=1.0, **said)
