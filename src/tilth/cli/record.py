@@ -1,21 +1,14 @@
 """`tilth why`: the history of one record, in sentences."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from tilth.cli.history import when
 from tilth.cli.loading import open_dataset
 from tilth.cli.terminal import paragraph, say
-from tilth.cli.words import as_json, clean, number
-from tilth.dataset import Dataset
-from tilth.dataset.history import Event
-from tilth.dataset.schema import SPLITS
-from tilth.dataset.view import ANSWERED, PENDING
+from tilth.cli.words import as_json, clean
+from tilth.dataset.telling import sentence, standing, told
 
-__all__ = ["sentence", "why"]
+__all__ = ["why"]
 
 
 def why(project: Path, key: str, *, json: bool) -> None:
@@ -23,90 +16,11 @@ def why(project: Path, key: str, *, json: bool) -> None:
     dataset = open_dataset(project)
     record = int(dataset.ids([key])[0])
     events = dataset.history(record)
-    now = _now(dataset, record)
+    now = standing(dataset, record)
     if json:
         say(as_json({"key": key, "now": now, "history": [event.to_json() for event in events]}))
         return
     say(clean(key))
     for event in events:
         paragraph(f"version {event.version}, {when(event.time)}: {clean(sentence(event))}", indent=2)
-    paragraph(f"now: {clean('; '.join(_told(now)))}", indent=2)
-
-
-def sentence(event: Event) -> str:
-    """Return one thing that happened to a record as a person would tell it."""
-    by = f"rule {event.rule!r}" if event.rule else event.actor or ""
-    text = _happened(event, by)
-    asides: list[str] = []
-    if event.signal is not None and event.score is not None:
-        asides.append(f"{event.signal} = {number(event.score)}")
-    if event.reason and event.reason not in text:
-        asides.append(event.reason)
-    if event.what not in ("answered", "asked", "gold answer", "reviewed") and event.actor and event.actor != by:
-        asides.append(f"by {event.actor}")
-    if event.cost:
-        asides.append(f"cost {event.cost:g}")
-    return text + (f"; {'; '.join(asides)}" if asides else "")
-
-
-def _happened(event: Event, by: str) -> str:
-    after = _shown(event.after)
-    match event.what:
-        case "added" if event.version == 0 or not by:
-            return f"imported {'without a label' if event.after is None else f'with label {after}'}"
-        case "added":
-            return f"{by} added it{'' if event.after is None else f' with label {after}'}"
-        case "removed":
-            return f"{by or 'it was'} removed{' it' if by else ''}"
-        case "asked":
-            return f"{by or 'somebody'} asked {event.actor or 'for its label'}"
-        case "answered":
-            said = "could not tell" if event.after is None else f"answered {after}"
-            return f"{event.actor or 'somebody'} {said}"
-        case "gold answer":
-            return f"{event.actor or 'somebody'} answered {after} to a gold question, which measures the annotator"
-        case "reviewed":
-            review = event.after if isinstance(event.after, dict) else {}
-            return f"{event.actor or 'somebody'} said {review.get('say', after)} to {review.get('do', 'a change')}"
-        case "quarantined":
-            return f"{by or 'it was'} quarantined{' it' if by else ''}"
-        case "withdrawn":
-            return "the question was withdrawn"
-        case "content":
-            return f"{by or 'somebody'} changed its content"
-        case field:
-            return f"{by or 'somebody'} set its {field} {_shown(event.before)} → {after}"
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "none"
-    return f"{value:g}" if isinstance(value, float) else ", ".join(value) if isinstance(value, list) else str(value)
-
-
-def _now(dataset: Dataset, record: int) -> dict[str, Any]:
-    view = dataset.view
-    parent = int(dataset.parent[record])
-    asked = int(view.asked[record])
-    return {
-        "version": view.version,
-        "alive": bool(view.alive[record]),
-        "quarantined": bool(view.quarantined[record]),
-        "split": SPLITS[view.split[record]],
-        "label": dataset.labels(np.array([record], np.int64))[0],
-        "weight": float(view.weight[record]),
-        "asked": {PENDING: "pending", ANSWERED: "answered"}.get(asked, "no"),
-        "derives_from": dataset.keys(np.array([parent], np.int64))[0] if parent >= 0 else None,
-    }
-
-
-def _told(now: dict[str, Any]) -> Iterator[str]:
-    gone = "quarantined, tilth retry brings it back" if now["quarantined"] else "removed, it can be brought back"
-    yield f"in {now['split']}" if now["alive"] else gone
-    yield "no label" if now["label"] is None else f"label {_shown(now['label'])}"
-    if now["asked"] != "no":
-        yield "an annotator answered" if now["asked"] == "answered" else "an answer is awaited"
-    if now["weight"] != 1:
-        yield f"weight {now['weight']:g}"
-    if now["derives_from"] is not None:
-        yield f"made from {now['derives_from']}"
+    paragraph(f"now: {clean('; '.join(told(now)))}", indent=2)

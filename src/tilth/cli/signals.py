@@ -4,7 +4,7 @@ import ast
 import inspect
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import tilth.signals as catalogue
 from tilth.algebra import Signal, show
 from tilth.cli.loading import open_dataset
 from tilth.cli.terminal import note, say, table, working
@@ -25,14 +24,10 @@ from tilth.outputs import Outputs
 from tilth.runs import Run
 from tilth.runs.base import newest_run
 from tilth.runs.detaching import workflow_of
-from tilth.signals.content import READS, readable
+from tilth.signals.catalogue import Maker, makers, misfit, plain
 from tilth.state import State
 
 __all__ = ["list_signals", "read_signal", "signals"]
-
-Maker = Callable[..., Signal]
-
-_LABELS = {"class": "one class", "classes": "several classes", "number": "a number"}
 
 
 @dataclass(frozen=True)
@@ -61,15 +56,9 @@ class Source:
 
     def missing(self, signal: Signal) -> str:
         """Return why a signal cannot be computed here, and what would change that; "" where it can."""
-        kind = self.state.dataset.schema.label.kind
-        if kind not in signal.tasks:
-            fits = " or ".join(_LABELS[task] for task in _LABELS if task in signal.tasks)
-            return f"is for labels that are {fits}, and these are {_LABELS[kind]}"
-        if signal.name in READS and signal.args.get("column") is None:
-            there = readable(self.state, signal.name)
-            if len(there) != 1:
-                some = f"these are {', '.join(there)}: name one" if there else "there is none"
-                return f"reads a column of {READS[signal.name]}, and {some}"
+        why = misfit(self.state, signal)
+        if why:
+            return why
         has: set[str] = set() if self.state.outputs is None else self.state.outputs.kinds
         lacking = sorted(signal.needs - has)
         if not lacking:
@@ -99,7 +88,7 @@ def signals(
         if why:
             raise NotFound(f"{text} {why}")
     if not wanted:
-        wanted = {repr(s): s for s in map(_plain, _makers().values()) if s is not None and not source.missing(s)}
+        wanted = {repr(s): s for s in map(plain, makers().values()) if s is not None and not source.missing(s)}
         note(f"computing {', '.join(wanted)}; --signal chooses, --list tells of all")
     ids = np.flatnonzero(source.state.view.alive)
     columns: dict[str, npt.NDArray[Any]] = {}
@@ -129,7 +118,7 @@ def list_signals(project: Path, which: str | None, *, engine: str | None, json: 
     """List all signals: what each is, what it needs of a model, and whether it can be computed now."""
     source = _source(project, which, engine)
     found: list[dict[str, Any]] = []
-    for name, make in _makers().items():
+    for name, make in makers().items():
         signal = _shaped(make)
         why = source.missing(signal)
         about = {"signal": f"{name}({_parameters(make)})", "about": (inspect.getdoc(make) or "").split("\n")[0]}
@@ -157,7 +146,7 @@ def read_signal(text: str) -> Signal:
         ...
     tilth.errors.UsageError: --signal 'margn()': no signal 'margn'. There is: ... Did you mean 'margin'?
     """
-    what, makers = f"--signal {text!r}", _makers()
+    what, known = f"--signal {text!r}", makers()
     try:
         call = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as why:
@@ -173,14 +162,14 @@ def read_signal(text: str) -> Signal:
             f"{what} is more than one signal; each is a column here, such as margin(): arithmetic and comparisons "
             "belong into a workflow, or into what reads the file"
         )
-    if named not in makers:
-        raise UsageError(f"{what}: no signal {named!r}. {did_you_mean(named, makers)}")
+    if named not in known:
+        raise UsageError(f"{what}: no signal {named!r}. {did_you_mean(named, known)}")
     if not isinstance(call, ast.Call):
         raise UsageError(f"{what}: write it with brackets, {named}()")
     if any(word.arg is None for word in call.keywords):
         raise UsageError(f"{what}: write each argument by its name, key=value")
     given = [_value(what, argument) for argument in call.args]
-    return makers[named](*given, **{str(word.arg): _value(what, word.value) for word in call.keywords})
+    return known[named](*given, **{str(word.arg): _value(what, word.value) for word in call.keywords})
 
 
 def _value(what: str, node: ast.expr) -> Any:
@@ -191,18 +180,6 @@ def _value(what: str, node: ast.expr) -> Any:
             f"{what}: an argument is a text, a number, True, False or None, got {ast.unparse(node)}"
         ) from why
     return tuple(found) if isinstance(found, list) else found
-
-
-def _makers() -> dict[str, Maker]:
-    """Return what `tilth.signals` makes signals with, by name; what `@signal` makes has a signature of its own."""
-    every = {name: getattr(catalogue, name) for name in catalogue.__all__}
-    return {name: make for name, make in every.items() if "__signature__" in vars(make)}
-
-
-def _plain(make: Maker) -> Signal | None:
-    """Return a signal with its defaults, None where it must be told something."""
-    required = any(p.default is p.empty for p in inspect.signature(make).parameters.values())
-    return None if required else make()
 
 
 def _shaped(make: Maker) -> Signal:

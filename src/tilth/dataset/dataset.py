@@ -19,7 +19,7 @@ from tilth.dataset.arrivals import arrivals, note_rejected, rejected
 from tilth.dataset.core import Core
 from tilth.dataset.digest import digest
 from tilth.dataset.exporting import export
-from tilth.dataset.history import Event, decode, diff, history
+from tilth.dataset.history import Event, decode, diff, history, touched
 from tilth.dataset.log import Commit, branches
 from tilth.dataset.making import found, make, refuse_taken
 from tilth.dataset.readers import Imported, read
@@ -378,6 +378,10 @@ class Dataset:
         if not 0 <= record < len(view) or not view.known[record]:
             raise NotFound(f"no record {record} in version {view.version}; ids come from `Dataset.ids(keys)`")
         return history(self._core, record, view.version)
+
+    def touched(self, versions: Iterable[int]) -> Ids:
+        """Return the records, ascending, that came, changed or were spoken of in these versions (up to its own)."""
+        return touched(self._core, (v for v in versions if v <= self.version))
 
     def answers(self) -> pa.Table:
         """Return all that annotators answered up to this version, a row an answer: `ANSWERS` in `dataset.answering`."""

@@ -1,7 +1,7 @@
 """What changed, when and why: one record's history, the difference of two versions, and how to undo."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from tilth.dataset.log import Commit
 from tilth.dataset.schema import SPLITS
 from tilth.dataset.view import ANSWERED, PENDING
 
-__all__ = ["ARRAYS", "DIFF", "Event", "decode", "diff", "differing", "history"]
+__all__ = ["ARRAYS", "DIFF", "Event", "decode", "diff", "differing", "history", "touched"]
 
 Ids = npt.NDArray[np.int64]
 
@@ -173,6 +173,15 @@ def diff(core: Core, a: int, b: int) -> pa.Table:
     for state, name, code in ((PENDING, "asked", Op.ASK), (ANSWERED, "answered", Op.ANSWER)):
         add(name, np.flatnonzero((after.asked == state) & (asked != state)), code, None, None)
     return pa.concat_tables(parts).sort_by([("version", "ascending"), ("key", "ascending")])
+
+
+def touched(core: Core, versions: Iterable[int]) -> Ids:
+    """Return the ids, ascending, of the records that came in some versions, or that their events speak of."""
+    commits = [core.log.get(v) for v in sorted(set(versions))]
+    found = [np.arange(c.payload_start, c.payload_start + c.n_added, dtype=np.int64) for c in commits]
+    spoken = [core.events(c.version - 1, c.version, ["record_id", "txn"]) for c in commits if c.n_events]
+    found += [events["record_id"].to_numpy() for events in spoken]
+    return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
 
 
 def differing(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

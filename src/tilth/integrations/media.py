@@ -1,7 +1,5 @@
 """Images and sounds as numbers: scikit-learn transformers from the bytes of files to `float32[n, d]`."""
 
-import io
-import warnings
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,6 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from tilth.errors import DataError, UsageError
 from tilth.integrations.images import picture
+from tilth.integrations.sounds import samples
 
 __all__ = ["AudioFeatures", "ImageFeatures", "ImagePixels"]
 
@@ -128,6 +127,7 @@ def _fill(out: Floats, fresh: list[tuple[int, bytes, Floats]], work: _Work) -> N
 class ImagePixels(_FromBytes):
     """The pixels of an image file as one row of numbers.
 
+    >>> import io
     >>> from PIL import Image
     >>> file = io.BytesIO()
     >>> Image.new("RGB", (4, 4), "red").save(file, "PNG")
@@ -154,6 +154,7 @@ class ImagePixels(_FromBytes):
 class ImageFeatures(_FromBytes):
     """Shapes and colours of an image: a histogram of edge directions a cell, and the mean and spread of each colour.
 
+    >>> import io
     >>> from PIL import Image
     >>> file = io.BytesIO()
     >>> Image.new("RGB", (40, 30), "navy").save(file, "PNG")
@@ -182,6 +183,7 @@ class ImageFeatures(_FromBytes):
 class AudioFeatures(_FromBytes):
     """How loud each pitch is over the course of a sound: the statistics of a mel spectrogram, of fixed length.
 
+    >>> import io
     >>> import scipy.io.wavfile
     >>> file = io.BytesIO()
     >>> scipy.io.wavfile.write(file, 8000, np.sin(np.arange(8000) * 0.3).astype(np.float32))
@@ -204,7 +206,7 @@ class AudioFeatures(_FromBytes):
         if not top > 60:
             raise UsageError(f"AudioFeatures(top={top:g}): the highest pitch told, in Hz, must be above 60")
         how = f"AudioFeatures(bands={bands}, top={top:g})"
-        read: _Read = lambda cell: _spectrum_statistics(*_samples(cell), bands=bands, top=top)  # noqa: E731
+        read: _Read = lambda cell: _spectrum_statistics(*samples(cell), bands=bands, top=top)  # noqa: E731
         return how, read, lambda rows: rows, 10 * bands
 
 
@@ -260,27 +262,6 @@ def _colours(images: Floats, *, grid: int) -> Floats:
     n, side, _, channels = images.shape
     parts = images.reshape(n, grid, side // grid, grid, side // grid, channels)
     return np.hstack([parts.mean((2, 4)).reshape(n, -1), parts.std((2, 4)).reshape(n, -1)])
-
-
-def _samples(cell: bytes) -> tuple[int, Floats]:
-    from scipy.io import wavfile
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", wavfile.WavFileWarning)  # chunks with titles and the like, which are not needed
-        rate, sound = wavfile.read(io.BytesIO(cell))
-    if sound.dtype.kind == "u":
-        wave = sound.astype(np.float32) / 128 - 1
-    elif sound.dtype.kind == "i":
-        wave = sound.astype(np.float32) / -float(np.iinfo(sound.dtype).min)
-    else:
-        wave = sound.astype(np.float32)
-    if wave.ndim == 2:
-        wave = wave.mean(1)
-    if len(wave) == 0 or rate < 200:
-        raise ValueError(f"{len(wave)} samples at {rate} Hz are no sound")
-    if not np.isfinite(wave).all():
-        raise ValueError("some samples are no finite numbers")
-    return rate, wave
 
 
 def _spectrum_statistics(rate: int, wave: Floats, *, bands: int, top: float) -> Floats:

@@ -12,9 +12,10 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from tilth.web import door, run, runs
+from tilth.web import door, records, run, runs
 from tilth.web.guard import Guard
 from tilth.web.people import OWNER
+from tilth.web.shelf import Shelf
 from tilth.web.site import Site
 
 __all__ = ["VENDORED", "create_app", "serve"]
@@ -25,9 +26,13 @@ VENDORED = json.loads((_HERE / "static/vendor/vendored.json").read_text(encoding
 """The browser code of others that is shipped: name, version, licence, source package and SHA-256 of each file."""
 
 
+_SHELF = 512 * 2**20
+"""Bytes of orders, small pictures and states that are kept: those of some ten looks at a million records."""
+
+
 def create_app(site: Site, *, hosts: Iterable[str]) -> Starlette:
     """Return the page of a project as an ASGI application that answers to these hosts (with port) only."""
-    routes: list[BaseRoute] = [*door.ROUTES, *runs.ROUTES, *run.ROUTES]
+    routes: list[BaseRoute] = [*door.ROUTES, *runs.ROUTES, *run.ROUTES, *records.ROUTES]
     routes.append(Mount("/static", StaticFiles(directory=_HERE / "static"), name="static"))
 
     @contextlib.asynccontextmanager
@@ -38,6 +43,7 @@ def create_app(site: Site, *, hosts: Iterable[str]) -> Starlette:
     app = Starlette(routes=routes, middleware=[Middleware(Guard, people=site.people, hosts=hosts)], lifespan=life)
     app.state.site = site
     app.state.watches = run.Watches(site)
+    app.state.shelf = Shelf(_SHELF)
     return app
 
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from tilth.html import clean
+from tilth.words import number
 
 __all__ = ["THEMES", "ago", "amount", "environment", "fragment", "page", "words"]
 
@@ -69,7 +70,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters: dict[str, Any] = {"words": words, "ago": ago, "amount": amount, "clean": clean}
+    filters: dict[str, Any] = {"words": words, "ago": ago, "amount": amount, "clean": clean, "short": number}
     made.filters.update(filters)
     return made
 

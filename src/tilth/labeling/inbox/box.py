@@ -154,6 +154,11 @@ class Inbox:
             now = self._now(connection)
             return leasing.lease(connection, check_name(annotator), n, team=team, question=question, ttl=ttl, now=now)
 
+    def held(self, annotator: str) -> list[Task]:
+        """Return the tasks that an annotator holds now, without renewing them."""
+        with reading(self._engine) as connection:
+            return leasing.held(connection, check_name(annotator), self._now(connection))
+
     def renew(self, annotator: str, tasks: Iterable[int] | None = None, *, ttl: float = 600.0) -> list[int]:
         """Let the leases of these tasks (default: all) last `ttl` seconds from now; return the tasks still held."""
         leasing.check_ttl(ttl)

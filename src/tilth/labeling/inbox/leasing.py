@@ -30,7 +30,7 @@ from tilth.labeling.inbox.tables import (
 )
 from tilth.labeling.inbox.words import Task
 
-__all__ = ["check_ttl", "give_back", "lease", "member", "release", "renew"]
+__all__ = ["check_ttl", "give_back", "held", "lease", "member", "release", "renew"]
 
 _MOST = 1000
 _LONGEST = 7 * 24 * 3600.0
@@ -89,6 +89,15 @@ def lease(
             connection.execute(_HOLD, [{"at": t} for t in picked])
             found |= dict.fromkeys(picked, now + ttl)
     return _tasks(connection, found, about)
+
+
+def held(connection: Connection, annotator: str, now: float) -> list[Task]:
+    """Return the tasks whose lease of this annotator has not run out."""
+    mine = select(leases.c.task, leases.c.until).where(leases.c.annotator == annotator, leases.c.until > now)
+    found = {row.task: row.until for row in connection.execute(mine.order_by(leases.c.task))}
+    asked = select(tasks.c.question).where(tasks.c.task.in_(list(found)))
+    rows = connection.execute(select(questions).where(questions.c.number.in_(asked))).mappings()
+    return _tasks(connection, found, {row["number"]: row for row in rows})
 
 
 def _tasks(connection: Connection, found: dict[int, float], about: dict[int, Any]) -> list[Task]:
