@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from tilth.web import door, label, runs
+from tilth.web import door, label, runs, team
 from tilth.web.guard import Guard
 from tilth.web.people import OWNER
 from tilth.web.site import Site
@@ -27,7 +27,7 @@ VENDORED = json.loads((_HERE / "static/vendor/vendored.json").read_text(encoding
 
 def create_app(site: Site, *, hosts: Iterable[str]) -> Starlette:
     """Return the page of a project as an ASGI application that answers to these hosts (with port) only."""
-    routes: list[BaseRoute] = [*door.ROUTES, *runs.ROUTES, *label.ROUTES]
+    routes: list[BaseRoute] = [*door.ROUTES, *runs.ROUTES, *label.ROUTES, *team.ROUTES]
     routes.append(Mount("/static", StaticFiles(directory=_HERE / "static"), name="static"))
 
     @contextlib.asynccontextmanager

@@ -145,7 +145,9 @@ def _said(desk: Desk, **more: Any) -> JSONResponse:
 
 
 def _why_none(desk: Desk) -> str:
-    """Return why somebody gets no task."""
+    """Return why somebody gets no task, "" where there is none for anybody."""
+    if desk.site.inbox is None:
+        return ""
     suspended = {m.name: m.suspended for m in desk.inbox.annotators()}.get(desk.person.name, "")
     return f"You get no more tasks: {suspended}. Ask whoever invited you." if suspended else ""
 

@@ -71,6 +71,8 @@ def agreed_so_far(desk: Desk) -> str:
 
     Only answers that a run has taken count: what others said of a record that is still open stays unknown.
     """
+    if desk.site.inbox is None:
+        return ""
     taken = [s for s in desk.inbox.said(annotator=desk.person.name, last=_RECENT) if s.taken and s.value is not None]
     others: dict[int, Counter[str]] = {}
     for one in desk.inbox.said(tasks=[s.task for s in taken]) if taken else []:
