@@ -1,12 +1,15 @@
 """A task as a browser gets it: what is asked, what the record holds, and nothing that its person must not see."""
 
 import base64
+import io
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
 from tilth.dataset import Dataset
 from tilth.dataset.schema import Column
@@ -23,14 +26,14 @@ KEYS = "1234567890abcdefghijklmnopqrstuvwxyz"
 
 _FEW = 12
 _SIDES = range(4, 65)
-_BIG = ("image", "audio", "grey", "problem")
+_BIG = ("image", "audio", "problem")
 
 
-def as_json(desk: Desk, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+def as_json(desk: Desk, tasks: Sequence[Task], *, by: str = "") -> list[dict[str, Any]]:
     """Return tasks for a page: hidden columns, gold and (for annotators) the answers of others are never in it.
 
-    `parts` are shown large, `facts` as a table. The score is left out where a panel asks: gold questions hide among its
-    tasks and have none.
+    `parts` are shown large, `facts` as a table; those of one `group` can be labelled together. The score is left out
+    where a panel asks: gold questions hide among its tasks and have none.
     """
     contents = _contents(desk, tasks)
     votes = desk.votes(tasks)
@@ -56,6 +59,8 @@ def as_json(desk: Desk, tasks: Sequence[Task]) -> list[dict[str, Any]]:
         }
         if task.suggestion is not None and not blind(desk.person.name, task.id):
             about["suggestion"] = json.loads(task.suggestion)
+        if by == "prediction":
+            about["group"] = about.get("suggestion", "")
         found = fields_of(asked, detail, desk.site.dataset(asked.branch, asked.version).schema)
         if found:
             about["fields"] = found
@@ -123,11 +128,18 @@ def _read(dataset: Dataset, branch: str, version: int, tasks: Sequence[Task]) ->
     big = (*_BIG, *(["text"] if sum(c.kind == "text" for c in columns) == 1 else []))
     ids = np.array([t.record for t in tasks], np.int64)
     rows: list[Mapping[str, Any]] = dataset.features(ids, plain).to_pylist() if plain else [{} for _ in tasks]
-    at = urlencode({"branch": branch, "version": version})
+    media = len(plain) < len(columns)
     out: dict[int, Shown] = {}
     for task, row in zip(tasks, rows, strict=True):
+        about = {"branch": branch, "version": version}
+        if media:  # the address names the content, so that a browser need not ask for it again
+            about["v"] = f"{int(dataset.content[task.record]):016x}"
         parts = [
-            {"name": c.name, "kind": c.kind, "value": f"/media/{task.record}/{quote(c.name, safe='')}?{at}"}
+            {
+                "name": c.name,
+                "kind": c.kind,
+                "value": f"/media/{task.record}/{quote(c.name, safe='')}?{urlencode(about)}",
+            }
             if c.kind in ("image", "audio")
             else _part(c, row[c.name])
             for c in columns
@@ -135,6 +147,12 @@ def _read(dataset: Dataset, branch: str, version: int, tasks: Sequence[Task]) ->
         facts = [(p["name"], p["value"]) for p in parts if p["kind"] not in big]
         out[task.id] = ([p for p in parts if p["kind"] in big], facts)
     return out
+
+
+def _as_png(grey: npt.NDArray[np.uint8]) -> str:
+    made = io.BytesIO()
+    Image.fromarray(grey).save(made, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(made.getvalue()).decode()}"
 
 
 def _part(column: Column, value: Any) -> dict[str, Any]:
@@ -149,6 +167,6 @@ def _part(column: Column, value: Any) -> dict[str, Any]:
         # as many numbers as a square has: as a rule a small picture in shades of grey
         low, high = float(np.nanmin(values)), float(np.nanmax(values))
         grey = np.nan_to_num((values - low) / ((high - low) or 1.0) * 255).astype(np.uint8)
-        return about | {"kind": "grey", "side": side, "value": base64.b64encode(grey.tobytes()).decode()}
+        return about | {"kind": "image", "value": _as_png(grey.reshape(side, side))}
     some = ", ".join(f"{v:.4g}" for v in values[:_FEW].tolist())
     return about | {"value": some + (f", … ({len(values)} numbers)" if len(values) > _FEW else "")}

@@ -81,6 +81,18 @@ class Desk:
             if extra:
                 self.inbox.release(self.person.name, extra)
 
+    def past(self, most: int) -> list[Task]:
+        """Return the tasks that this person answered last and no run has taken yet, oldest first."""
+        if self.site.inbox is None:
+            return []
+        given: list[int] = []
+        for one in self.inbox.said(annotator=self.person.name, last=most):
+            if one.taken:
+                break
+            given.append(one.task)
+        there = self.inbox.find(given)
+        return [there[task] for task in reversed(given) if self.may(there[task].question)]
+
     def votes(self, tasks: Iterable[Task]) -> dict[int, list[Said]]:
         """Return what others have said of the records of these tasks in the same run, for whoever reviews them."""
         some = [t for t in tasks if for_experts(t.question)]

@@ -24,6 +24,8 @@ _BOOT = secrets.token_hex(4)
 
 _MOST_TASKS = 256
 _MOST_ANSWERS = 512
+_PAST = 100
+"""Answers that can still be undone after a page was loaded anew."""
 _LARGEST = 2**53
 """Whole numbers up to here are the same in JavaScript and in the databases."""
 _LONGEST_KEY = 100
@@ -43,14 +45,16 @@ def next_tasks(request: Request, form: Mapping[str, str]) -> Response:
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= _MOST_TASKS:
         raise UsageError(f"n={n!r}: the number of tasks wanted, 1 to {_MOST_TASKS}")
     desk = desk_of(request)
-    team, only = _text(body, "team"), _text(body, "question")
+    team, only, by = (_text(body, name) for name in ("team", "question", "by"))
     tasks = desk.lease(n, team=team, question=only, review=body.get("review") is True)
     new = [t for t in tasks if t.id not in have]
+    past = desk.past(_PAST) if body.get("past") is True else []
     return _said(
         desk,
         held=[t.id for t in tasks],
-        tasks=as_json(desk, new),
-        questions=[question(q) for q in {t.question.id: t.question for t in new}.values()],
+        tasks=as_json(desk, new, by=by),
+        past=as_json(desk, past, by=by),
+        questions=[question(q) for q in {t.question.id: t.question for t in [*new, *past]}.values()],
         why="" if tasks else _why_none(desk),
         agreement=agreed_so_far(desk),
     )
@@ -89,27 +93,18 @@ def answers(request: Request, form: Mapping[str, str]) -> Response:
 
 
 def undo(request: Request, form: Mapping[str, str]) -> Response:
-    """Take answers back: of the tasks named, or without any the newest; return these tasks, held again."""
+    """Take answers back, and hold their tasks again; say which of them a run has taken already."""
     body = _body(form)
     desk = desk_of(request)
     who = desk.person.name
     sent = _list(body, "tasks", _MOST_ANSWERS)
     ids = _ids([t.get("task") for t in sent])
-    if not sent:
-        ids = [s.task for s in desk.inbox.said(annotator=who, last=1)]
-    elif not all(_has_ticket(desk, t, i) for t, i in zip(sent, ids, strict=True)):
+    if not all(_has_ticket(desk, t, i) for t, i in zip(sent, ids, strict=True)):
         return JSONResponse({"error": "these tasks were not handed to you; nothing was taken back"}, status_code=403)
     undone = [i for i in ids if desk.inbox.retract(who, i)]
     left = {s.task for s in desk.inbox.said(annotator=who, tasks=ids)} if len(undone) < len(ids) else set[int]()
-    there = [t for t in desk.inbox.find(undone).values() if desk.may(t.question)]
-    desk.hold(there)
-    return _said(
-        desk,
-        undone=undone,
-        taken=[i for i in ids if i in left],
-        tasks=as_json(desk, there),
-        questions=[question(q) for q in {t.question.id: t.question for t in there}.values()],
-    )
+    desk.hold(list(desk.inbox.find(undone).values()))
+    return _said(desk, undone=undone, taken=[i for i in ids if i in left])
 
 
 def leave(request: Request, _: Mapping[str, str]) -> Response:

@@ -18,6 +18,8 @@ __all__ = ["PAGES"]
 
 _RECENT = 20_000
 _ROWS = 200
+_BY = ("prediction", "order")
+"""How a grid puts records together: those of the same suggestion, or as the question has them."""
 
 
 def one_by_one(request: Request) -> Response:
@@ -84,11 +86,12 @@ def _bench(request: Request, template: str, title: str, *, mode: str = "one", **
     site, person = site_of(request), person_of(request)
     desk = Desk(site, person)
     asked = desk.teams()
-    team = request.query_params.get("team", "")
+    team, by = (request.query_params.get(name, "") for name in ("team", "by"))
     bench = {
         "mode": mode,
         "team": team if team in asked else next(iter(asked), ""),
         "question": request.query_params.get("question", ""),
+        "by": by if by in _BY else _BY[0],
         "person": person.name,
         "place": desk.tickets.place,
     }
