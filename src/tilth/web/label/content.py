@@ -100,6 +100,8 @@ def _text(value: Any) -> str:
 def _detail(name: str, value: Any) -> tuple[str, str]:
     if name == "label" and isinstance(value, list):
         return name, " → ".join(_text(v) for v in value)
+    if isinstance(value, list):
+        return name, ", ".join(_text(v) for v in value)
     return name, _text(value)
 
 

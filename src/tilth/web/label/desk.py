@@ -58,10 +58,10 @@ class Desk:
         With `review` of all teams, what is for experts. NotFound names the teams that are asked.
         """
         mine = self.questions(review=review)
-        teams = list(dict.fromkeys(q.team for q in mine))
-        if team and team not in teams:
-            raise NotFound(f"nothing is asked of team {team!r} now. {did_you_mean(team, teams)}")
         if not review:
+            teams = list(dict.fromkeys(q.team for q in mine))
+            if team and team not in teams:
+                raise NotFound(f"nothing is asked of team {team!r} now. {did_you_mean(team, teams)}")
             mine = [q for q in mine if q.team == (team or next(iter(teams), ""))]
         found: list[Task] = []
         for asked in mine:

@@ -140,11 +140,12 @@ def _said(desk: Desk, **more: Any) -> JSONResponse:
 
 
 def _why_none(desk: Desk) -> str:
-    """Return why somebody gets no task, "" where there is none for anybody."""
+    """Return why somebody gets no task."""
+    none = "Nothing to answer now. This page looks again by itself."
     if desk.site.inbox is None:
-        return ""
+        return none
     suspended = {m.name: m.suspended for m in desk.inbox.annotators()}.get(desk.person.name, "")
-    return f"You get no more tasks: {suspended}. Ask whoever invited you." if suspended else ""
+    return f"You get no more tasks: {suspended}. Ask whoever invited you." if suspended else none
 
 
 def _body(form: Mapping[str, str]) -> dict[str, Any]:

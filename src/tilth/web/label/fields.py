@@ -47,7 +47,7 @@ def _number(name: str) -> dict[str, Any]:
 
 
 def _area(name: str) -> dict[str, Any]:
-    return {"tag": "textarea", "name": name, "rows": 3}
+    return {"tag": "textarea", "name": name, "rows": 2}
 
 
 def _column(name: str, kind: str) -> dict[str, Any]:

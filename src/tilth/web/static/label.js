@@ -1,5 +1,5 @@
-// Labelling: tasks are fetched ahead and made ready, so that a key shows the next one at once; answers stay in the
-// browser, each under a key of its own, until the server has them. What a task holds: see label/content.py.
+// Labelling: tasks are fetched ahead and made ready, so that a key shows the next at once; answers stay in the browser,
+// each under a key of its own, until the server has them. What a task holds: label/content.py.
 const $ = (id) => document.getElementById(id), box = $("choices"), record = $("record"), store = localStorage;
 const { mode, team, question, person, place, by } = $("bench").dataset, grid = mode === "grid";
 const DIGITS = [..."123456789"], VERDICTS = { "-": "skip", "?": "cannot_tell", "!": "bad" }, AHEAD = grid ? 240 : 16;
@@ -12,7 +12,7 @@ const el = (tag, props, ...inside) => {
   made.append(...inside);
   return made;
 };
-const facts = (pairs) => el("dl", { className: "facts" }, ...pairs.flatMap(([k, v]) => [el("dt", {}, k), el("dd", { className: "lines" }, v)]));
+const facts = (pairs) => el("dl", { className: "facts lines" }, ...pairs.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)]));
 const say = (text) => ($("said").textContent = text);
 const some = (tasks) => (tasks.length > 1 ? `${tasks.length} records` : tasks[0].key);
 const hint = (t) => ($("hide").checked ? undefined : t.suggestion);
@@ -38,14 +38,13 @@ async function ask(path, body) {
   if (status === 401 || status > 499) throw Object.assign(Error(), { told: told.error });
   if (boot && told.boot && told.boot !== boot) say("The server was restarted; your work goes on.");
   boot = told.boot ?? boot;
-  if (told.wanted) [$("bar").max, $("bar").value] = [told.wanted, told.complete];
+  if (told.wanted) Object.assign($("bar"), { max: told.wanted, value: told.complete });
   if (status !== 200) say(told.error);
   wait = down = 0;
   return { status, ...told };
 }
 const trying = (what) => async (must) => {
   try { await what(must); } catch (why) {
-    if (why instanceof ReferenceError) throw why;
     down = why.told || "sent when the network is back";
     wait = Math.min(wait * 2 || 1000, 30000);
     setTimeout(send, wait * (0.8 + Math.random() / 2));
@@ -88,7 +87,7 @@ const fill = trying(async (must) => {
   for (const t of [...fresh, ...told.past]) t.node = content(t);
   if (!fresh.length) looked = Date.now();
   $("agreement").textContent = told.agreement;
-  $("none").textContent = told.why || "Nothing to answer now. This page looks again by itself.";
+  $("none").textContent = told.why;
   if (!asked || grid) show();
 });
 
@@ -102,8 +101,8 @@ function part({ kind, name, value }) {
 }
 const content = (t) => el("div", { className: "content" }, ...t.parts.map(part), ...(t.facts.length ? [facts(t.facts)] : []),
   ...(t.votes ?? []).map(([who, said]) => el("span", { className: "vote" }, who, el("strong", {}, said))));
-const press = (t, b) => { b.ariaPressed = !(t.off = !t.off); };
-const tile = (t) => el("button", { className: "tile", ariaPressed: !t.off, ariaLabel: t.key, onclick: (e) => press(t, e.currentTarget) }, t.node);
+const press = (t) => (t.tile.ariaPressed = !(t.off = !t.off));
+const tile = (t) => (t.tile = el("button", { className: "tile", ariaPressed: !t.off, ariaLabel: t.key, onclick: () => press(t) }, t.node));
 function show() {
   const t = queue[0];
   $("none").hidden = !!t;
@@ -117,7 +116,8 @@ function show() {
   if (filter) filtered("");
   for (const b of buttons()) b.classList.toggle("suggested", b.value === hint(t)), several() && (b.ariaPressed = false);
   $("why").replaceChildren(facts(t.why));
-  if (count) $("pace").textContent = `${count} by you now, ${(spent / count).toFixed(1)} s each.`;
+  const { value, max } = $("bar");
+  $("pace").textContent = `${value} of ${max} done${count ? `; ${count} by you now, ${(spent / count).toFixed(1)} s each` : ""}.`;
   if (grid) record.firstChild.focus();
   began = performance.now();
 }
@@ -126,7 +126,7 @@ function show() {
 function choices(t) {
   asked = questions[t.question];
   $("guide").hidden = !asked.guide;
-  $("guide").lastElementChild.textContent = asked.guide;
+  $("guide").lastChild.textContent = asked.guide;
   keys.clear();
   filter = null;
   if (t.fields) return box.replaceChildren(form(t));
@@ -186,7 +186,7 @@ function accept() {
 }
 function undo() {
   const tasks = past.pop();
-  if (!tasks) return say("There is nothing to undo: what you answered before was taken by a run.");
+  if (!tasks) return say("There is nothing to undo, or a run has taken it.");
   const ops = kept.filter((op) => tasks.some((t) => t.id === op.task));
   if (ops.length === tasks.length && !ops.some((op) => op.sent)) ops.forEach(forget);
   else keep({ undo: tasks.map((t) => ({ task: t.id, ticket: t.ticket })) });
@@ -198,7 +198,7 @@ function undo() {
 }
 function remap() {
   const said = new Set(prompt(`One key for each, in this order: ${asked.names.join(", ")}`, [...keys.keys()].join(""))?.toLowerCase());
-  if (said.size !== asked.names.length || [..."-?!=* "].some((c) => said.has(c))) return say("The keys stay: one for each is needed, none twice and none of - ? ! = *");
+  if (said.size !== asked.names.length || [..."-?!=* "].some((c) => said.has(c))) return say("The keys stay: each needs one of its own, none of - ? ! = *");
   store.setItem(saved(), [...said].join(""));
   name([...said]);
 }
@@ -210,16 +210,16 @@ function move(key) {
 }
 document.addEventListener("keydown", (e) => {
   const key = e.key.toLowerCase(), on = e.target, mod = e.ctrlKey || e.metaKey, found = keys.get(key);
-  const field = on.matches("input:not([type=checkbox]), textarea, select"), free = !field || (on === filter && !filter.value);
+  const free = on !== filter || !filter.value;
   let act;
-  if (e.isComposing || e.altKey || (field && on !== filter)) return;
+  if (e.isComposing || e.altKey || (on !== filter && on.matches("input:not([type=checkbox]), textarea, select"))) return;
   if (free && (key === "backspace" || (mod && key === "z"))) act = undo;
   else if (mod || e.repeat || !asked) return;
   else if (key === "enter") act = !on.matches("a, summary, audio, [type=checkbox], button:not(.tile)") && accept;
   else if (free && VERDICTS[key]) act = () => choose(VERDICTS[key]);
   else if (free && key === "=") act = () => $("guide").toggleAttribute("open");
   else if (grid && key.startsWith("arrow")) act = () => move(key);
-  else if (grid && key === "*") act = () => [...record.children].forEach((b, i) => press(now[i], b));
+  else if (grid && key === "*") act = () => now.forEach(press);
   else if (found) act = () => pick(found);
   else if (filter && key.length === 1 && key !== " ") filter.focus();
   if (act) e.preventDefault(), act();
