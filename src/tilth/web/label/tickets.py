@@ -51,7 +51,7 @@ def blind(annotator: str, task: int) -> bool:
     """Whether this person answers this task without its suggestion; asked again it is the same.
 
     >>> sum(blind("ann", task) for task in range(1000))
-    90
+    97
     """
     drawn = hashlib.sha256(f"blind\0{task}\0{annotator}".encode()).digest()[:8]
     return int.from_bytes(drawn, "big") < BLIND * 2**64
