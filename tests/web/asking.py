@@ -13,13 +13,19 @@ from tilth.runs.home import inbox_of
 PETS = ["cat", "dog", "newt"]
 
 
-def make(folder: Path, n: int = 60, classes: list[str] | None = None, texts: list[str] | None = None) -> Dataset:
-    """Make a dataset of texts without labels; the hidden column holds what nobody may see."""
+def make(
+    folder: Path,
+    n: int = 60,
+    classes: list[str] | None = None,
+    texts: list[str] | None = None,
+    labels: pa.Array | None = None,
+) -> Dataset:
+    """Make a dataset of texts, without labels unless they are given; the hidden column holds what nobody may see."""
     table = {
         "key": [f"r{i:03d}" for i in range(n)],
         "text": texts or [f"text number {i}" for i in range(n)],
         "truth": ["secret truth"] * n,
-        "label": pa.nulls(n, pa.string()),
+        "label": pa.nulls(n, pa.string()) if labels is None else labels,
     }
     made = pa.table(table)
     options = {"classes": classes or PETS, "hidden": ["truth"], "durability": "process", "splits": {"train": 1}}

@@ -4,10 +4,12 @@ import json
 
 import httpx
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tests.web.asking import PETS, ask, make, said
 from tilth.labeling.inbox import Given, Inbox
+from tilth.outputs import Outputs
 from tilth.runs.home import inbox_of
 from tilth.web import Site
 
@@ -276,6 +278,28 @@ def test_a_bad_invite_is_refused_and_nobody_changes_their_own(enter, name, role,
     assert owner.get("/team").status_code == 200
     assert owner.post("/team/revoke", data={"name": "chief2"}).status_code == 400
     assert owner.post("/team/revoke", data={"name": "nobody at all"}).status_code == 404
+
+
+def test_where_a_model_has_embeddings_neighbours_are_named_and_records_alike_stand_together(tmp_path, serve):
+    labels = pa.array(["cat", "dog", *[None] * 58])
+    dataset = make(tmp_path, 60, labels=labels)
+    ask(dataset, start=2, n=50, suggestions=[json.dumps("cat")] * 50)
+    outputs = Outputs.create(dataset.path / "outputs" / "m", np.arange(60), {})
+    outputs.add("embeddings", np.array([[i % 2, 0.001 * i] for i in range(60)], np.float32))
+    served = serve(tmp_path)
+    with httpx.Client(base_url=served.address, headers={"origin": served.address}) as owner:
+        owner.get(served.link)
+        tasks = owner.post("/label/next", json={"n": 48, "by": "similar"}).json()["tasks"]
+    near = {int(t["key"][1:]): dict(t["why"]).get("labelled, and near") for t in tasks}
+    shown = {t["key"]: "suggestion" in t for t in tasks}
+    for n, said_ in near.items():
+        expected = ("dog (r001), cat (r000)" if n % 2 else "cat (r000), dog (r001)") if shown[f"r{n:03d}"] else None
+        assert said_ == expected
+    groups = {}
+    for t in tasks:
+        groups.setdefault(t["group"], set()).add(int(t["key"][1:]) % 2)
+    assert all(len(kinds) == 1 for kinds in groups.values())
+    assert len(groups) == 2
 
 
 def test_a_project_that_asks_nothing_says_so(tmp_path, serve):

@@ -17,6 +17,7 @@ from tilth.errors import TilthError
 from tilth.labeling.inbox import Posted, Said, Task
 from tilth.web.label.desk import Desk
 from tilth.web.label.fields import fields_of
+from tilth.web.label.nearby import alike, embedded, neighbours
 from tilth.web.label.tickets import blind
 
 __all__ = ["KEYS", "as_json", "question", "told"]
@@ -39,6 +40,7 @@ def as_json(desk: Desk, tasks: Sequence[Task], *, by: str = "") -> list[dict[str
     votes = desk.votes(tasks)
     open_ = [t.id for t in tasks if not t.question.panel]
     scores = desk.inbox.scores(open_) if open_ else {}
+    near, groups = _nearby(desk, tasks, alike_too=by == "similar")
     out: list[dict[str, Any]] = []
     for task in tasks:
         asked = task.question
@@ -48,6 +50,9 @@ def as_json(desk: Desk, tasks: Sequence[Task], *, by: str = "") -> list[dict[str
         if asked.signal:
             value = f": {scores[task.id]:.4g}" if task.id in scores else ""
             why.append(("signal", f"{asked.signal}{value}"))
+        hidden = blind(desk.person.name, task.id)
+        if task.id in near and not hidden:  # labels beside a record pull as a suggestion does
+            why.append(("labelled, and near", near[task.id]))
         about: dict[str, Any] = {
             "id": task.id,
             "ticket": desk.tickets.sign(desk.person.name, task.id),
@@ -57,10 +62,9 @@ def as_json(desk: Desk, tasks: Sequence[Task], *, by: str = "") -> list[dict[str
             "facts": [*facts, *(_detail(name, value) for name, value in detail.items() if asked.kind != "edit")],
             "why": why,
         }
-        if task.suggestion is not None and not blind(desk.person.name, task.id):
+        if task.suggestion is not None and not hidden:
             about["suggestion"] = json.loads(task.suggestion)
-        if by == "prediction":
-            about["group"] = about.get("suggestion", "")
+        about["group"] = about.get("suggestion", "") if by == "prediction" else groups.get(task.id, 0)
         found = fields_of(asked, detail, desk.site.dataset(asked.branch, asked.version).schema)
         if found:
             about["fields"] = found
@@ -68,6 +72,27 @@ def as_json(desk: Desk, tasks: Sequence[Task], *, by: str = "") -> list[dict[str
             about["votes"] = [(f"{s.annotator}: ", told(s)) for s in votes[task.id]]
         out.append(about)
     return out
+
+
+def _nearby(desk: Desk, tasks: Sequence[Task], *, alike_too: bool) -> tuple[dict[int, str], dict[int, int]]:
+    """Return the labelled neighbours of tasks that ask for a label, and which tasks are alike."""
+    near, groups = dict[int, str](), dict[int, int]()
+    for (branch, version), some in _by_version([t for t in tasks if t.question.kind == "label"]).items():
+        dataset = desk.site.dataset(branch, version)
+        outputs = embedded(dataset)
+        if outputs is not None:
+            near |= neighbours(dataset, outputs, some)
+            groups |= alike(outputs, some) if alike_too else {}
+    return near, groups
+
+
+def _by_version(tasks: Sequence[Task]) -> dict[tuple[str, int], list[Task]]:
+    """Return the tasks about records that are there by the version that they are read at."""
+    groups: dict[tuple[str, int], list[Task]] = {}
+    for task in tasks:
+        if task.record >= 0:
+            groups.setdefault((task.question.branch, task.question.version), []).append(task)
+    return groups
 
 
 def question(asked: Posted) -> dict[str, Any]:
@@ -110,12 +135,8 @@ Shown = tuple[list[dict[str, Any]], list[tuple[str, str]]]
 
 def _contents(desk: Desk, tasks: Sequence[Task]) -> dict[int, Shown]:
     """Return what is shown of each task's record, large and as a table; read a version at a time."""
-    groups: dict[tuple[str, int], list[Task]] = {}
-    for task in tasks:
-        if task.record >= 0:
-            groups.setdefault((task.question.branch, task.question.version), []).append(task)
     out: dict[int, Shown] = {}
-    for (branch, version), some in groups.items():
+    for (branch, version), some in _by_version(tasks).items():
         try:
             out |= _read(desk.site.dataset(branch, version), branch, version, some)
         except TilthError as why:  # a record that cannot be read must not keep the others from being labelled

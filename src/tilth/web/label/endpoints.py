@@ -55,7 +55,7 @@ def next_tasks(request: Request, form: Mapping[str, str]) -> Response:
         tasks=as_json(desk, new, by=by),
         past=as_json(desk, past, by=by),
         questions=[question(q) for q in {t.question.id: t.question for t in [*new, *past]}.values()],
-        why="" if tasks else _why_none(desk),
+        none="" if tasks else _why_none(desk),
         agreement=agreed_so_far(desk),
     )
 

@@ -18,8 +18,8 @@ __all__ = ["PAGES"]
 
 _RECENT = 20_000
 _ROWS = 200
-_BY = ("prediction", "order")
-"""How a grid puts records together: those of the same suggestion, or as the question has them."""
+_BY = ("prediction", "similar", "order")
+"""How a grid puts records together: of the same suggestion, near in a model's embeddings, or as they are asked."""
 
 
 def one_by_one(request: Request) -> Response:

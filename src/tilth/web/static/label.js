@@ -4,7 +4,7 @@ const $ = (id) => document.getElementById(id), box = $("choices"), record = $("r
 const { mode, team, question, person, place, by } = $("bench").dataset, grid = mode === "grid";
 const DIGITS = [..."123456789"], VERDICTS = { "-": "skip", "?": "cannot_tell", "!": "bad" }, AHEAD = grid ? 240 : 16;
 const outbox = `tilth/${place}/${person}/`, questions = {}, done = new Set(), past = [], keys = new Map();
-let queue = [], kept = [], now = [], asked, filter, boot, busy, filling, down, most = 64, wait = 0;
+let queue = [], kept = [], now = [], asked, filter, boot, down, most = 64, wait = 0;
 let began = 0, active = Date.now(), count = 0, spent = 0, looked = 0, first = true;
 
 const el = (tag, props, ...inside) => {
@@ -43,23 +43,26 @@ async function ask(path, body) {
   wait = down = 0;
   return { status, ...told };
 }
-const trying = (what) => async (must) => {
-  try { await what(must); } catch (why) {
-    down = why.told || "sent when the network is back";
-    wait = Math.min(wait * 2 || 1000, 30000);
-    setTimeout(send, wait * (0.8 + Math.random() / 2));
-    busy = filling = false;
-  }
-  $("net").hidden = !down;
-  $("net").textContent = kept.length ? `${kept.length} kept here, ${down}` : "Not connected; tries again by itself.";
-};
-const send = trying(async () => {
-  while (kept.length && !busy) {
+function trying(what) {
+  let busy;
+  return async (must) => {
+    if (busy) return;
     busy = true;
+    try { await what(must); } catch (why) {
+      down = why.told || "sent when the network is back";
+      wait = Math.min(wait * 2 || 1e3, 3e4);
+      setTimeout(send, wait * (0.8 + Math.random() / 2));
+    }
+    busy = false;
+    $("net").hidden = !down;
+    $("net").textContent = kept.length ? `${kept.length} kept here, ${down}` : "Not connected; tries again by itself.";
+  };
+}
+const send = trying(async () => {
+  while (kept.length) {
     const n = kept.findIndex((op) => op.undo), batch = kept.slice(0, n ? Math.min(most, n < 0 ? most : n) : 1);
     for (const op of batch) op.sent = 1;
     const told = await (n ? ask("answers", { answers: batch }) : ask("undo", { tasks: batch[0].undo })), { status, tasks, taken = [] } = told;
-    busy = false;
     if (status === 200 || batch.length < 2) batch.forEach(forget), (most = 64);
     else if (tasks) batch.filter((op) => tasks.includes(op.task)).forEach(forget);
     else most = 1;
@@ -73,11 +76,9 @@ const send = trying(async () => {
   if (!asked) fill(1);
 });
 const fill = trying(async (must) => {
-  if (filling || (!must && (queue.length > AHEAD / 2 || Date.now() - looked < 3000))) return;
-  filling = true;
+  if (!must && (queue.length > AHEAD / 2 || Date.now() - looked < 3e3)) return;
   const have = [...queue.map((t) => t.id), ...kept.flatMap((op) => op.task ?? [])];
   const told = await ask("next", { team, question, by, n: AHEAD, have, past: first, review: mode === "review" });
-  filling = false;
   if (told.status !== 200) return;
   first = false;
   for (const q of told.questions) questions[q.id] = q;
@@ -86,8 +87,7 @@ const fill = trying(async (must) => {
   past.unshift(...told.past.map((t) => [t]));
   for (const t of [...fresh, ...told.past]) t.node = content(t);
   if (!fresh.length) looked = Date.now();
-  $("agreement").textContent = told.agreement;
-  $("none").textContent = told.why;
+  for (const id of ["agreement", "none"]) $(id).textContent = told[id];
   if (!asked || grid) show();
 });
 
@@ -109,7 +109,7 @@ function show() {
   box.hidden = $("verdicts").hidden = !t;
   now = grid ? queue.filter((o) => o.question === t.question && o.group === t.group).slice(0, 24) : queue.slice(0, 1);
   if (now.every((o) => o.off)) for (const o of now) o.off = false;
-  record.replaceChildren(...now.map(grid ? tile : (o) => o.node));
+  record.replaceChildren(...now.map((o) => (grid ? tile(o) : o.node)));
   $("ask").textContent = t ? `${some(now)} · ${questions[t.question].ask}` : "";
   if (!t) return (asked = 0);
   if (asked !== questions[t.question] || t.fields) choices(t);
@@ -125,10 +125,8 @@ function show() {
 // How it is answered
 function choices(t) {
   asked = questions[t.question];
-  $("guide").hidden = !asked.guide;
-  $("guide").lastChild.textContent = asked.guide;
-  keys.clear();
-  filter = null;
+  $("guide").hidden = !($("guide").lastChild.textContent = asked.guide);
+  filter = keys.clear();
   if (t.fields) return box.replaceChildren(form(t));
   box.replaceChildren(...asked.names.map((value) => el("button", { value, className: "choice" }, el("kbd"), value)));
   if (several()) box.append(el("button", { className: "main", onclick: accept }, "Done ", el("kbd", {}, "Enter")));

@@ -77,7 +77,7 @@ ROUTES = (
 def _shown(request: Request, **more: Any) -> Response:
     site = site_of(request)
     said = [] if site.inbox is None else site.inbox.said(last=_RECENT)
-    shown = {
+    shown: dict[str, Any] = {
         "people": site.people.known(),
         "me": person_of(request).name,
         "roles": ROLES,

@@ -49,7 +49,7 @@ def standings(inbox: Inbox, said: Sequence[Said]) -> list[Standing]:
 def alpha(said: Sequence[Said]) -> float:
     """Return Krippendorff's alpha of all answers that name a class; NaN where nothing was answered twice."""
     told = [s for s in said if _names_class(s)]
-    codes = np.unique([s.value for s in told], return_inverse=True)[1] if told else np.empty(0)
+    codes = np.unique([s.value or "" for s in told], return_inverse=True)[1] if told else np.empty(0)
     return krippendorff_alpha(np.array([s.task for s in told], np.int64), codes.astype(np.float64))
 
 
