@@ -30,8 +30,11 @@ class Pull:
 
     @property
     def shift(self) -> float | None:
-        """How much more often they agree where they see it: the share seen less the share blind; None = not known."""
-        if not self.seen or not self.blind:
+        """How much more often they agree where they see it: the share seen less the share blind.
+
+        None before there are ten of each: of fewer it would be chance.
+        """
+        if min(self.seen, self.blind) < _ENOUGH:
             return None
         return self.seen_agreed / self.seen - self.blind_agreed / self.blind
 

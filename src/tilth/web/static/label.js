@@ -2,7 +2,7 @@
 // each under a key of its own, until the server has them. What a task holds: label/content.py.
 const $ = (id) => document.getElementById(id), box = $("choices"), record = $("record"), store = localStorage;
 const { mode, team, question, person, place, by } = $("bench").dataset, grid = mode === "grid";
-const DIGITS = [..."123456789"], VERDICTS = { "-": "skip", "?": "cannot_tell", "!": "bad" }, AHEAD = grid ? 240 : 16;
+const VERDICTS = { "-": "skip", "?": "cannot_tell", "!": "bad" }, AHEAD = grid ? 240 : 16;
 const outbox = `tilth/${place}/${person}/`, questions = {}, done = new Set(), past = [], keys = new Map();
 let queue = [], kept = [], now = [], asked, filter, boot, down, most = 64, wait = 0;
 let began = 0, active = Date.now(), count = 0, spent = 0, looked = 0, first = true;
@@ -25,7 +25,7 @@ function keep(op) {
   op.key = crypto.getRandomValues(new Uint32Array(4)).join("-");
   op.name = `${outbox}out/${Date.now()}-${1e6 + kept.length}-${op.key}`;
   kept.push(op);
-  try { store.setItem(op.name, JSON.stringify(op)); } catch { say("Too large to keep here: stay until it is sent."); }
+  try { store.setItem(op.name, JSON.stringify(op)); } catch { say("Too large to keep: stay until it is sent."); }
 }
 function forget(op) {
   kept = kept.filter((o) => o !== op);
@@ -55,7 +55,7 @@ function trying(what) {
     }
     busy = false;
     $("net").hidden = !down;
-    $("net").textContent = kept.length ? `${kept.length} kept here, ${down}` : "Not connected; tries again by itself.";
+    $("net").textContent = kept.length ? `${kept.length} kept here, ${down}` : "Not connected; tries again.";
   };
 }
 const send = trying(async () => {
@@ -130,7 +130,7 @@ function choices(t) {
   if (t.fields) return box.replaceChildren(form(t));
   box.replaceChildren(...asked.names.map((value) => el("button", { value, className: "choice" }, el("kbd"), value)));
   if (several()) box.append(el("button", { className: "main", onclick: accept }, "Done ", el("kbd", {}, "Enter")));
-  if (asked.names.length < 21) return name([...(store.getItem(saved()) ?? asked.keys)]);
+  if (asked.names.length < 21) return name(store.getItem(saved()) ?? asked.keys);
   filter = el("input", { type: "search", ariaLabel: "Type to filter", placeholder: "type to filter", oninput: () => filtered(filter.value) });
   box.prepend(filter);
 }
@@ -144,7 +144,7 @@ function name(by) {
 function filtered(said) {
   filter.value = said;
   for (const b of box.querySelectorAll(".choice")) b.hidden = !b.value.toLowerCase().includes(said.toLowerCase());
-  name(DIGITS);
+  name("123456789");
   if (matchMedia("(pointer: fine)").matches && !grid) filter.focus();
 }
 function form(t) {
@@ -161,7 +161,7 @@ function form(t) {
   return el("form", { className: "stack", onsubmit }, ...fields.map((f) => el("label", {}, f.name, f)), el("button", { className: "main" }, "Send"));
 }
 function choose(verdict, value) {
-  const tasks = now.filter((t) => !t.off), seconds = Math.min((performance.now() - began) / 1000 / tasks.length, 3600);
+  const tasks = now.filter((t) => !t.off), seconds = Math.min((performance.now() - began) / 1e3 / tasks.length, 3600);
   if (!tasks.length) return;
   for (const t of tasks) {
     done.add(t.id);
@@ -198,7 +198,7 @@ function remap() {
   const said = new Set(prompt(`One key for each, in this order: ${asked.names.join(", ")}`, [...keys.keys()].join(""))?.toLowerCase());
   if (said.size !== asked.names.length || [..."-?!=* "].some((c) => said.has(c))) return say("The keys stay: each needs one of its own, none of - ? ! = *");
   store.setItem(saved(), [...said].join(""));
-  name([...said]);
+  name(store.getItem(saved()));
 }
 
 // Keys and clicks
@@ -226,13 +226,12 @@ $("bench").addEventListener("click", (e) => {
   const b = e.target.closest(".choice, [data-do]"), what = b?.dataset.do;
   // a pointer would leave the focus on what it clicked, and Enter press that again
   if (b && e.detail) b.blur();
-  if (b) what === "undo" ? undo() : what === "keys" ? remap() : what ? choose(what) : pick(b);
+  if (b) what ? ({ undo, keys: remap }[what] ?? choose)(what) : pick(b);
 });
 $("hide").checked = store.getItem(`${outbox}hide`);
 $("hide").onchange = (e) => { store.setItem(`${outbox}hide`, e.target.checked ? 1 : ""); show(); };
 addEventListener("online", send);
 addEventListener("pagehide", () => navigator.sendBeacon("/label/leave"));
-addEventListener("pageshow", (e) => e.persisted && fill(1));
 setInterval(() => (asked ? Date.now() - active < 3e5 : !document.hidden) && fill(1), 15000);
 kept = Object.keys(store).filter((n) => n.startsWith(`${outbox}out/`)).sort().map((n) => JSON.parse(store.getItem(n)));
 for (const op of kept) done.add(op.task);
