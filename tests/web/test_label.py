@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.web.asking import ask, make, said
-from tilth.labeling.inbox import Inbox
+from tilth.labeling.inbox import Given, Inbox
 from tilth.runs.home import inbox_of
 from tilth.web import Site
 from tilth.web.label.tickets import blind
@@ -285,3 +285,58 @@ def test_changes_are_approved_contents_edited_and_records_collected(tmp_path, se
     assert found[3][2]["text"] == "a lizard"
     assert found[3][2]["label"] == "newt"
     assert re.fullmatch(r"scouts/eda-\d+", found[3][2]["key"])
+
+
+def test_two_people_at_once_get_records_of_their_own(tmp_path, serve, visit):
+    dataset = make(tmp_path, 40)
+    ask(dataset, n=40)
+    served = serve(tmp_path)
+    pages = [visit(served, link(served, tmp_path, who)) for who in ("ann", "bob")]
+    for page in pages:
+        begun(page)
+    for _ in range(6):
+        for page in pages:
+            page.keyboard.press("1")
+    for page in pages:
+        settled(page)
+    given = [[key for key, _, _ in said(dataset, who)] for who in ("ann", "bob")]
+    assert [len(keys) for keys in given] == [6, 6]
+    assert not set(given[0]) & set(given[1])
+
+
+def test_whatever_stands_in_the_data_is_shown_as_text_and_all_pages_are_accessible(tmp_path, serve, visit):
+    from axe_playwright_python.sync_playwright import Axe
+
+    evil = '<img src=x onerror="alert(1)">'
+    dataset = make(
+        tmp_path,
+        30,
+        classes=[f"{evil}{i}" for i in range(3)],
+        texts=[f"</p><script>alert({i})</script>" for i in range(30)],
+    )
+    ask(dataset, n=20, guide=evil, reason=evil, team=evil, suggestions=[json.dumps(f"{evil}1")] * 20, votes=2)
+    with Inbox(inbox_of(dataset.path)) as inbox:
+        for who, value in ((evil, f"{evil}0"), ("bob", f"{evil}1")):
+            task = inbox.by_key("run-1/r0/ask", ["r000"])["r000"]
+            inbox.answer(who, [Given(task, "answer", value)])
+        inbox.suspend("bob", evil)
+    served = serve(tmp_path)
+    page = visit(served)
+    opened = []
+    page.on("dialog", lambda dialog: (opened.append(dialog.message), dialog.dismiss()))
+    for path in ("/label", "/label/grid", "/label?team=%3Cimg%20src%3Dx%3E", "/review", "/team"):
+        page.goto(served.address + path)
+        if path.startswith("/label"):
+            begun(page)
+            assert "<script>alert(" in page.locator("#record").inner_text()
+        assert page.locator("img").count() == 0
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+    page.goto(f"{served.address}/label")
+    begun(page)
+    page.keyboard.press("3")
+    settled(page)
+    assert evil in page.locator("#said").inner_text()
+    assert page.locator("img").count() == 0
+    assert opened == []
+    page.told[:] = [line for line in page.told if "inline style" not in line and "preload" not in line]

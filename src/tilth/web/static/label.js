@@ -78,7 +78,7 @@ const send = trying(async () => {
 const fill = trying(async (must) => {
   if (!must && (queue.length > AHEAD / 2 || Date.now() - looked < 3e3)) return;
   const have = [...queue.map((t) => t.id), ...kept.flatMap((op) => op.task ?? [])];
-  const told = await ask("next", { team, question, by, n: AHEAD, have, past: first, review: mode === "review" });
+  const told = await ask("next", { team, question, by, n: Math.min(256, AHEAD + kept.length), have, past: first, review: mode === "review" });
   if (told.status !== 200) return;
   first = false;
   for (const q of told.questions) questions[q.id] = q;
