@@ -199,7 +199,7 @@ def import_answers(
     refused: list[tuple[int, str]] = []
     given: list[tuple[int, str, Given]] = []
     tasks = _tasks(inbox, answered)
-    about = inbox.about(t for t in tasks.values() if t is not None)
+    about = inbox.find(t for t in tasks.values() if t is not None)
     for line in answered:
         try:
             who, g = _given(line, tasks[line.number], about, annotator, text=path.suffix == ".csv")
@@ -254,7 +254,7 @@ def _tasks(inbox: Inbox, lines: list[_Line]) -> dict[int, int | None]:
 
 
 def _given(
-    line: _Line, task: int | None, about: Mapping[int, tuple[Posted, str]], annotator: str | None, *, text: bool
+    line: _Line, task: int | None, about: Mapping[int, Task], annotator: str | None, *, text: bool
 ) -> tuple[str, Given]:
     cells = line.cells
     if line.wrong:
@@ -262,7 +262,7 @@ def _given(
     if task is None or task not in about:
         named = {name: cells[name] for name in ("task", "question", "key") if _has(line, name)}
         raise UsageError(f"the inbox has no such task: {named}; name it by 'task', or by 'question' and 'key'")
-    posted, key = about[task]
+    posted, key = about[task].question, about[task].key
     if _has(line, "key") and str(cells["key"]) != key:
         raise UsageError(f"task {task} is about {key!r}, not about {cells['key']!r}: is the file from another inbox?")
     who = check_name(str(cells["annotator"]).strip() if _has(line, "annotator") else annotator or "")

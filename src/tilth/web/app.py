@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from tilth.web import door, records, run, runs
+from tilth.web import door, label, records, run, runs, team
 from tilth.web.guard import Guard
 from tilth.web.people import OWNER
 from tilth.web.shelf import Shelf
@@ -32,7 +32,8 @@ _SHELF = 512 * 2**20
 
 def create_app(site: Site, *, hosts: Iterable[str]) -> Starlette:
     """Return the page of a project as an ASGI application that answers to these hosts (with port) only."""
-    routes: list[BaseRoute] = [*door.ROUTES, *runs.ROUTES, *run.ROUTES, *records.ROUTES]
+    areas = (door, runs, run, records, label, team)
+    routes: list[BaseRoute] = [route for area in areas for route in area.ROUTES]
     routes.append(Mount("/static", StaticFiles(directory=_HERE / "static"), name="static"))
 
     @contextlib.asynccontextmanager

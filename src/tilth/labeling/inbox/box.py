@@ -13,7 +13,8 @@ from tilth.errors import NotFound, UsageError
 from tilth.labeling.inbox import answering, claiming, leasing, listing, publishing
 from tilth.labeling.inbox.sharing import Shared
 from tilth.labeling.inbox.tables import annotators, answers, open_tables, paused, questions, upsert
-from tilth.labeling.inbox.words import Drained, Given, Member, Posted, Progress, Receipt, Task, Tasks, check_name
+from tilth.labeling.inbox.tables import tasks as task_table
+from tilth.labeling.inbox.words import Drained, Given, Member, Posted, Progress, Receipt, Said, Task, Tasks, check_name
 from tilth.sql import reading, writing
 
 __all__ = ["Inbox"]
@@ -222,9 +223,34 @@ class Inbox:
         """Yield the tasks of a team's open questions that lack votes, a few thousand at a time, leasing none."""
         return listing.open_tasks(self._engine, team)
 
-    def about(self, tasks: Iterable[int]) -> dict[int, tuple[Posted, str]]:
-        """Return the question and the record's key of each of these tasks that is there."""
-        return listing.about(self._engine, tasks)
+    def find(self, tasks: Iterable[int]) -> dict[int, Task]:
+        """Return those of these tasks that are there, by id."""
+        return listing.find(self._engine, tasks)
+
+    def scores(self, tasks: Iterable[int]) -> dict[int, float]:
+        """Return the value of the question's signal for those of these tasks that have one; it tells gold apart."""
+        return listing.scores(self._engine, tasks)
+
+    def said(
+        self,
+        *,
+        annotator: str | None = None,
+        runs: Sequence[str] | None = None,
+        records: Sequence[int] | None = None,
+        tasks: Sequence[int] | None = None,
+        last: int = 10_000,
+    ) -> list[Said]:
+        """Return answers (of an annotator, of runs, about records, to tasks), newest first, at most the `last`.
+
+        Skips are among them. `records`, `tasks`: at most 1,000 ids.
+        """
+        where = [
+            *([] if annotator is None else [answers.c.annotator == annotator]),
+            *([] if runs is None else [questions.c.run.in_(list(runs))]),
+            *([] if records is None else [task_table.c.record.in_(list(records))]),
+            *([] if tasks is None else [answers.c.task.in_(list(tasks))]),
+        ]
+        return listing.said(self._engine, *where, last=last)
 
     def by_key(self, question: str, keys: Iterable[str]) -> dict[str, int]:
         """Return the task of a question for each of these record keys that it asks about."""

@@ -1,15 +1,16 @@
-"""Tasks read without leasing them: what is open, which task is about a key, what a task is about."""
+"""Tasks and answers as they are read, leasing and changing nothing."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from sqlalchemy import Engine, select
 
 from tilth.labeling.inbox.publishing import posted, those
-from tilth.labeling.inbox.tables import chunks, questions, tasks
-from tilth.labeling.inbox.words import Posted, Task
+from tilth.labeling.inbox.tables import answers, chunks, questions, tasks
+from tilth.labeling.inbox.words import Said, Task
 from tilth.sql import reading
 
-__all__ = ["about", "by_key", "open_tasks"]
+__all__ = ["by_key", "find", "open_tasks", "said", "scores"]
 
 _PAGE = 5000
 
@@ -34,18 +35,47 @@ def open_tasks(engine: Engine, team: str) -> Iterator[list[Task]]:
             yield [Task(r.task, words, r.record, r.key, r.suggestion, r.detail, 0.0) for r in page]
 
 
-def about(engine: Engine, some: Iterable[int]) -> dict[int, tuple[Posted, str]]:
-    """Return the question and the key of each of these tasks that is there."""
-    found: dict[int, tuple[int, str]] = {}
+def find(engine: Engine, some: Iterable[int]) -> dict[int, Task]:
+    """Return those of these tasks that are there."""
     with reading(engine) as connection:
-        for part in chunks(dict.fromkeys(some)):
-            wanted = select(tasks.c.task, tasks.c.question, tasks.c.key).where(tasks.c.task.in_(part))
-            found |= {task: (number, key) for task, number, key in connection.execute(wanted)}
-        words: dict[int, Posted] = {}
-        for part in chunks({number for number, _ in found.values()}):
-            rows = connection.execute(select(questions).where(questions.c.number.in_(part))).mappings()
-            words |= {row["number"]: posted(row) for row in rows}
-    return {task: (words[number], key) for task, (number, key) in found.items()}
+        rows = [
+            row
+            for part in chunks(dict.fromkeys(some))
+            for row in connection.execute(select(tasks).where(tasks.c.task.in_(part)))
+        ]
+        words = {
+            row["number"]: posted(row)
+            for part in chunks({r.question for r in rows})
+            for row in connection.execute(select(questions).where(questions.c.number.in_(part))).mappings()
+        }
+    return {r.task: Task(r.task, words[r.question], r.record, r.key, r.suggestion, r.detail, 0.0) for r in rows}
+
+
+def scores(engine: Engine, some: Iterable[int]) -> dict[int, float]:
+    """Return the score of those of these tasks that have one."""
+    with reading(engine) as connection:
+        return {
+            row.task: row.score
+            for part in chunks(dict.fromkeys(some))
+            for row in connection.execute(select(tasks.c.task, tasks.c.score).where(tasks.c.task.in_(part)))
+            if row.score is not None
+        }
+
+
+def said(engine: Engine, *where: Any, last: int) -> list[Said]:
+    """Return answers, newest first."""
+    a, t = answers.c, tasks.c
+    wanted = (
+        select(a.task, questions.c.id, t.record, t.key, a.annotator, a.verdict, a.value, a.seconds, a.note, a.time,
+               t.gold, a.part)
+        .join_from(answers, tasks, a.task == t.task)
+        .join(questions, questions.c.number == a.question)
+        .where(*where)
+        .order_by(a.number.desc())
+        .limit(last)
+    )  # fmt: skip
+    with reading(engine) as connection:
+        return [Said(*row[:-1], taken=row.part is not None) for row in connection.execute(wanted)]
 
 
 def by_key(engine: Engine, question: str, keys: Iterable[str]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -18,6 +19,7 @@ __all__ = [
     "Posted",
     "Progress",
     "Receipt",
+    "Said",
     "Task",
     "Tasks",
     "Verdict",
@@ -25,6 +27,8 @@ __all__ = [
     "check_name",
     "check_text",
 ]
+
+_LARGEST = sys.float_info.max
 
 Kind = Literal["label", "approve", "collect", "edit", "pick"]
 Verdict = Literal["answer", "skip", "cannot_tell", "bad"]
@@ -186,6 +190,27 @@ class Progress:
     why: str
 
 
+@dataclass(frozen=True)
+class Said:
+    """One answer as it stands in the inbox: who said what to which task, and whether a run has taken it.
+
+    `value`, `gold` (the known truth): JSON texts or None; `seconds`: how long it took; `time`: unix time.
+    """
+
+    task: int
+    question: str
+    record: int
+    key: str
+    annotator: str
+    verdict: Verdict
+    value: str | None
+    seconds: float | None
+    note: str
+    time: float
+    gold: str | None
+    taken: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Drained:
     """Answers that a part has taken, as columns, ordered by question, rank and annotator; skips are not among them.
@@ -264,7 +289,9 @@ def check(kind: str, form: Mapping[str, Any], value: Any) -> str:
             if len(set(value)) != len(value):
                 raise UsageError(f"{value!r}: a class may be named once")
         case "label", "number":
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            # a whole number beyond the floats makes isfinite raise
+            fits = isinstance(value, (int, float)) and -_LARGEST <= value <= _LARGEST
+            if isinstance(value, bool) or not fits:
                 raise UsageError(f"{value!r}: an answer is a finite number")
         case (("approve" | "pick"), _):
             if value not in ("yes", "no"):
