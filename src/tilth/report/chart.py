@@ -69,7 +69,7 @@ def ticks(low: float, high: float, *, about: int = 6) -> list[float]:
     """Return round numbers between two, about so many.
 
     >>> ticks(0.83, 0.97), ticks(0, 163)
-    ([0.84, 0.86, 0.88, 0.9, 0.92, 0.94, 0.96], [0.0, 50.0, 100.0, 150.0])
+    ([0.85, 0.9, 0.95], [0.0, 50.0, 100.0, 150.0])
     """
     rough = (high - low) / about or 1.0
     size = 10.0 ** math.floor(math.log10(rough))

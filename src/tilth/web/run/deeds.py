@@ -33,7 +33,7 @@ class Deed:
     do: Callable[[str], str]
     danger: bool = False
     undone: tuple[str, ...] = ()
-    """The versions that it takes back, newest first."""
+    """What the versions did that came since the one to go back to, newest first."""
     nothing: bool = False
     """Whether there is nothing to do."""
 

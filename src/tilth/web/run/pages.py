@@ -88,6 +88,8 @@ async def _stream(watches: Watches, site: Site, name: str, after: int, owner: bo
         while True:
             look = await watch.after(moment, _SILENCE)
             if look is None:
+                if watch.over:
+                    return
                 yield ": still here\n\n"
                 continue
             moment = look.moment

@@ -91,6 +91,7 @@ class Watch:
         self._alive = time.monotonic()
         self._news = asyncio.Event()
         self.listeners = 0
+        self.over = False
         self.look = look_at(site, self._run, self._graph)
 
     async def go(self) -> None:
@@ -107,7 +108,13 @@ class Watch:
                     news, self._news = self._news, asyncio.Event()
                     news.set()
         finally:
-            self._journal.close()
+            self.over = True
+            self._news.set()  # who waits for more goes, and comes back to another watcher
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        self._journal.close()
 
     async def after(self, moment: int, patience: float) -> Look | None:
         """Return the newest look if it is not that of `moment`; wait for one; None where none comes in time."""
@@ -139,18 +146,23 @@ class Watches:
     @contextlib.asynccontextmanager
     async def on(self, name: str) -> AsyncGenerator[Watch]:
         """Yield the watcher of a run: that of the pages which listen already, or a new one; it ends with the last."""
-        if name not in self._open:
+        entry = self._open.get(name)
+        if entry is None or entry[0].over:
             made = await asyncio.to_thread(Watch, self._site, name)
-            if name not in self._open:  # another page may have come in the meantime
-                self._open[name] = (made, asyncio.create_task(made.go()))
-        watch, task = self._open[name]
+            entry = self._open.get(name)
+            if entry is None or entry[0].over:
+                entry = self._open[name] = (made, asyncio.create_task(made.go()))
+            else:  # another page came in the meantime
+                made.close()
+        watch, task = entry
         watch.listeners += 1
         try:
             yield watch
         finally:
             watch.listeners -= 1
             if not watch.listeners:
-                self._open.pop(name)
+                if self._open.get(name) is entry:
+                    del self._open[name]
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
