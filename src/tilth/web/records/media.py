@@ -118,7 +118,8 @@ def waveform(data: bytes) -> Media:
     path = "".join(f"M{(i + 0.5) * step:.1f} {20 - y:.1f}v{2 * y:.1f}" for i, y in enumerate(loud.tolist()))
     title = f"{len(sound) / rate:.2f} s at {rate:,} Hz"
     drawn = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 240 40" width="240" height="40" role="img">'
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 240 40" width="240" height="40" role="img" '
+        'preserveAspectRatio="none">'
         f'<title>{title}</title><path d="{path}" stroke="#3f9a63" stroke-width="{max(step * 0.6, 0.4):.1f}"/></svg>'
     )
     return Media("image/svg+xml", drawn.encode(), (240, 40))
