@@ -151,7 +151,7 @@ def labels(browser: Any, data: Path | None) -> None:
                 page.locator("#record > *").first.wait_for()
                 page.wait_for_load_state("networkidle")
                 seconds = typed(page, "12345" * (LABELS // 5) if classes <= 20 else "1" * LABELS)
-                page.wait_for_function("!Object.keys(localStorage).some((name) => name.includes('/out/'))")
+                page.wait_for_function("() => !Object.keys(localStorage).some((name) => name.includes('/out/'))")
             with Inbox(inbox_of(project / "dataset")) as inbox:
                 done = inbox.progress("q")
             told(f"{name}: key to next record ({classes} classes)", seconds, floor, "<= 17, p95 <= 35")
@@ -201,7 +201,7 @@ def painted(page: Page, path: str) -> list[float]:
     seconds: list[float] = []
     for _ in range(REPEATS):
         page.goto(address(page, path), wait_until="load")
-        page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+        page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length")
         seconds.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") / 1e3)
     return seconds
 
@@ -301,7 +301,7 @@ run(work, inline=True, listen=listen)
             page.goto(address(page, "/runs/run-1"))
             page.evaluate(FOLLOW)
             process.communicate()
-            page.wait_for_function("document.getElementById('last').dataset.at && window.seen.length > 20")
+            page.wait_for_function("() => document.getElementById('last').dataset.at && window.seen.length > 20")
             seen = dict(page.evaluate("window.seen"))
         with contextlib.closing(journal_of(Path(folder) / "p" / "dataset")) as journal:
             steps = journal.since("run-1")[1]

@@ -113,7 +113,7 @@ def label(page, truth, n, wrong=()):
         keys.filter(has_text=said).locator("kbd").first.wait_for()
         page.keyboard.press(next(k for k, v in shown(page).items() if v == said))
         page.wait_for_function("(was) => document.getElementById('ask').textContent !== was", arg=asked)
-    page.wait_for_function("!Object.keys(localStorage).some((name) => name.includes('/out/'))")
+    page.wait_for_function("() => !Object.keys(localStorage).some((name) => name.includes('/out/'))")
 
 
 def shown(page):
