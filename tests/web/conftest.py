@@ -99,11 +99,15 @@ def visit(chromium):
     """
     contexts, told, asked = [], [], []
 
+    def heard(message):
+        if message.type in ("error", "warning"):
+            told.append(f"{message.type}: {message.text} ({message.location['url']})")
+
     def enter(served: Served, link: str | None = None, **options):
         context = chromium.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda m: told.append(f"{m.type}: {m.text}") if m.type in ("error", "warning") else None)
+        page.on("console", heard)
         page.on("pageerror", lambda e: told.append(str(e)))
         page.on("request", lambda r: asked.append(r.url))
         page.goto(link or served.link)

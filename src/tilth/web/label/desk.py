@@ -55,13 +55,14 @@ class Desk:
     def lease(self, n: int, *, team: str = "", question: str = "", review: bool = False) -> list[Task]:
         """Return up to `n` tasks, those held already first: of a team (default: the first), or of one question.
 
-        With `review` of all teams, what is for experts. NotFound names the teams that are asked.
+        With `review` of all teams, what is for experts. None of a team that is asked nothing now; NotFound for one that
+        never was.
         """
         mine = self.questions(review=review)
         if not review:
             teams = list(dict.fromkeys(q.team for q in mine))
-            if team and team not in teams:
-                raise NotFound(f"nothing is asked of team {team!r} now. {did_you_mean(team, teams)}")
+            if team and team not in teams and team not in self._ever_asked():
+                raise NotFound(f"nothing was ever asked of team {team!r}. {did_you_mean(team, teams)}")
             mine = [q for q in mine if q.team == (team or next(iter(teams), ""))]
         found: list[Task] = []
         for asked in mine:
@@ -70,6 +71,11 @@ class Desk:
                     self.person.name, n - len(found), team=asked.team, question=asked.id, ttl=TTL
                 )  # fmt: skip
         return found
+
+    def _ever_asked(self) -> set[str]:
+        if self.site.inbox is None:
+            return set()
+        return {q.team for q in self.inbox.questions() if q.id.startswith(self.site.scope)}
 
     def hold(self, tasks: Sequence[Task]) -> None:
         """Lease these tasks again, which came back when their answers were taken back, and no others."""
