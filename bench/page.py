@@ -7,6 +7,7 @@ Each time stands beside a floor of the same run: the same key on an empty page, 
 
 import argparse
 import contextlib
+import io
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 import tilth.web
@@ -172,11 +174,10 @@ def typed(page: Page, keys: str) -> list[float]:
 
 def asked(file: Path, column: str, folder: Path) -> tuple[Path, int]:
     """Make a project whose people are asked about `LABELS` records and a few more; return it, and how many classes."""
-    table = pq.read_table(file)[: LABELS + 100]
+    table = pq.read_table(file)  # taken from all over: it may be sorted by class
+    table = table.take(np.linspace(0, len(table) - 1, LABELS + 100).astype(np.int64))
     names = [n for n in ("label_name", "clean_label", "label") if n in table.column_names]
-    values = table[column].combine_chunks()
-    if pa.types.is_struct(values.type):
-        values = values.field("bytes")
+    values = files(table[column])
     classes = sorted({f"{v}" for v in table[names[0]].to_pylist()})
     dataset = Dataset.create(
         folder / "p" / "dataset",
@@ -191,6 +192,19 @@ def asked(file: Path, column: str, folder: Path) -> tuple[Path, int]:
     with Inbox(inbox_of(dataset.path)) as inbox:
         inbox.publish(posted, Tasks(ids, dataset.keys(ids)))
     return folder / "p", len(classes)
+
+
+def files(column: pa.ChunkedArray) -> pa.Array:
+    """Return texts and encoded pictures as they are, and 28 x 28 bytes of grey as PNG files."""
+    values = column.combine_chunks()
+    if not pa.types.is_binary(values.type) or len(values[0].as_py()) != 784:
+        return values
+    made: list[bytes] = []
+    for grey in values.to_pylist():
+        file = io.BytesIO()
+        Image.frombytes("L", (28, 28), grey).save(file, "PNG", compress_level=1)
+        made.append(file.getvalue())
+    return pa.array(made, pa.binary())
 
 
 # -- first paints and scrolling -----------------------------------------------------------------------------------
@@ -217,9 +231,8 @@ def paints(browser: Any, data: Path | None) -> None:
         print("grid over 60,000 images: skipped, fashion_mnist is not under --data")
         return
     with tempfile.TemporaryDirectory() as folder:
-        images = pq.read_table(data / "fashion_mnist/train.parquet")["image"].combine_chunks()
-        images = images.field("bytes") if pa.types.is_struct(images.type) else images
-        Dataset.create(Path(folder) / "p/dataset", pa.table({"image": images}), splits={"train": 1.0})
+        images = files(pq.read_table(data / "fashion_mnist/train.parquet")["image"])
+        Dataset.create(Path(folder) / "p/dataset", pa.table({"image": images}), classes=["any"], splits={"train": 1.0})
         with entered(browser, Path(folder) / "p") as page:
             floor = painted(page, "/nothing")
             told(f"first paint of a grid over {len(images):,} images", painted(page, "/records"), floor, "<= 500")
@@ -249,7 +262,7 @@ def scrolling(browser: Any, _: Path | None) -> None:
         words = np.array(["loam", "clay", "silt", "sand", "peat", "chalk", "marl", "gravel"])
         text = [" ".join(row) for row in words[rng.integers(0, len(words), (MILLION, 5))]]
         table = pa.table({"text": text, "x": rng.random(MILLION).astype(np.float32)})
-        Dataset.create(Path(folder) / "p/dataset", table, splits={"train": 1.0})
+        Dataset.create(Path(folder) / "p/dataset", table, classes=["any"], splits={"train": 1.0})
         with entered(browser, Path(folder) / "p") as page:
             page.goto(address(page, "/records"))
             page.locator("#view [data-at]").first.wait_for()
