@@ -313,6 +313,17 @@ def test_cleaning_repairs_labels_and_keeps_only_what_helped(dataset: Dataset) ->
             assert fix["kept"] == (fix["after"] >= fix["before"])
 
 
+def test_cleaning_doubts_as_many_as_are_estimated_to_be_wrong_or_those_below_a_number(dataset: Dataset) -> None:
+    assert "where(label_issue() > 0)" in repr(cleaning(dataset, MODEL).rules["fix"].select)
+    assert "where(label_quality() < 0.3)" in repr(cleaning(dataset, MODEL, below=0.3).rules["fix"].select)
+
+
+def test_cleaning_does_not_ask_again_about_what_a_person_settled(dataset: Dataset) -> None:
+    flow = cleaning(dataset, MODEL, by=ORACLE, batch=40, probe=PROBE, until=rounds() >= 3)
+    done = run(flow, inline=True)
+    assert [r.rules["fix"]["answers"] for r in done.rounds[:2]] == [40, 40]
+
+
 def test_cleaning_by_people_never_takes_back_what_they_said(dataset: Dataset) -> None:
     flow = cleaning(dataset, MODEL, by=ORACLE, batch=40, probe=PROBE, until=rounds() >= 2)
     assert flow.rules["fix"].gate == Gate(by=0.0, rejected="hold")
