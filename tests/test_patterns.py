@@ -251,6 +251,8 @@ def test_active_learning_takes_clusters_where_the_model_embeds(dataset: Dataset)
     assert repr(active_learning(dataset, deep, by=ORACLE, budget=50).rules["ask"].select) == (
         "unlabeled.cluster_margin(5)"
     )
+    plain = active_learning(dataset, MODEL, by=ORACLE, budget=50)  # then by the column that tells what is near
+    assert repr(plain.rules["ask"].select) == 'unlabeled.cluster_margin(5, by="pixels")'
     own = active_learning(dataset, deep, by=ORACLE, budget=50, select=unlabeled.sample(7))
     assert repr(own.rules["ask"].select) == "unlabeled.sample(7)"
 

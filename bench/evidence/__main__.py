@@ -1,9 +1,10 @@
 """What the patterns promise: `python -m bench.evidence --data DATA [--only NAME ...] [--seeds N] [--out FOLDER]`.
 
-Seven questions, each with its target beside it, "reached" or "missed by ...": work on the data beside work on the model
-(models), labels saved (labels), labels of real people cleaned (people), verified label errors found (verified), gates
-(gates), made records (making), streams (streams). Sizes are modest; where a benchmark of its own measures the same in
-full (bench.label_efficiency, gates, synthesis, drift), this calls it.
+Seven questions, each with its target beside it, "reached" or "missed by ..." ("not beyond chance": the interval holds
+the target): work on the data beside work on the model (models), labels saved (labels), labels of real people cleaned
+(people), verified label errors found (verified), gates (gates), made records (making), streams (streams). Sizes are
+modest; where a benchmark of its own measures the same in full (bench.label_efficiency, gates, synthesis, drift), this
+calls it.
 """
 
 import argparse

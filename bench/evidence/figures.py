@@ -15,10 +15,10 @@ class Figure:
 
     >>> Figure("accuracy", 0.94, 0.93, 0.95, "5 seeds", target=0.96).verdict
     'missed by 0.02'
-    >>> Figure("false alarms", 0.01, 0.0, 0.03, "5 seeds", target=0.05, most=True).verdict
-    'reached'
+    >>> Figure("false alarms", 0.01, 0.0, 0.08, "5 seeds", target=0.05, most=True).verdict
+    'reached, not beyond chance'
 
-    `most`: the target is the highest that it may be, not the lowest.
+    `most`: the target is the highest that it may be, not the lowest. Figures of one `unit` share an axis.
     """
 
     what: str
@@ -28,16 +28,19 @@ class Figure:
     over: str
     target: float | None = None
     most: bool = False
+    unit: str = "share"
 
     @property
     def verdict(self) -> str:
-        """Say "reached", "missed by ...", or nothing where there is no target."""
+        """Say "reached" (beyond chance or not), "missed by ...", or nothing where there is no target."""
         if self.target is None:
             return ""
         if np.isnan(self.value):
             return "not measured"
         short = self.value - self.target if self.most else self.target - self.value
-        return "reached" if short <= 0 else f"missed by {short:.3g}"
+        if short > 0:
+            return f"missed by {short:.3g}"
+        return "reached, not beyond chance" if self.low < self.target < self.high else "reached"
 
     @property
     def interval(self) -> str:
@@ -50,14 +53,20 @@ class Figure:
 
 
 def spread(
-    what: str, values: Sequence[float], over: str = "seeds", *, target: float | None = None, most: bool = False
+    what: str,
+    values: Sequence[float],
+    over: str = "seeds",
+    *,
+    target: float | None = None,
+    most: bool = False,
+    unit: str = "share",
 ) -> Figure:
     """Return the mean of values with the 95 % interval of Student's t."""
     found = np.asarray(values, float)
     n = len(found)
     half = student.ppf(0.975, n - 1) * found.std(ddof=1) / np.sqrt(n) if n > 1 else float("nan")
     mean = float(found.mean())
-    return Figure(what, mean, mean - half, mean + half, f"{n} {over}", target, most)
+    return Figure(what, mean, mean - half, mean + half, f"{n} {over}", target, most, unit)
 
 
 def show(title: str, figures: Sequence[Figure], seconds: float) -> None:
@@ -69,4 +78,4 @@ def show(title: str, figures: Sequence[Figure], seconds: float) -> None:
 
 
 def _short(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
+    return f"{value:,.{3 if abs(value) < 10 else 1 if abs(value) < 100 else 0}f}"

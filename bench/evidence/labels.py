@@ -35,9 +35,9 @@ def measure(data: Path, seeds: int) -> list[Figure]:
         needed = {a: [_bought(vars(t.curves[a]), SHARE * float(t.full or 0)) for t in trials] for a in (BASE, arm)}
         saved = [r - a for r, a in zip(needed[BASE], needed[arm], strict=True)]
         out += [
-            spread(f"{case.title}: {arm}", needed[arm], target=TARGET.get(name), most=True),
-            spread(f"{case.title}: random (not reached: all that were bought)", needed[BASE]),
-            spread(f"{case.title}: labels saved", saved, "seeds, paired"),
+            spread(f"{case.title}: {arm}", needed[arm], target=TARGET.get(name), most=True, unit="labels"),
+            spread(f"{case.title}: random (not reached: all that were bought)", needed[BASE], unit="labels"),
+            spread(f"{case.title}: labels saved", saved, "seeds, paired", unit="labels"),
         ]
     return out
 

@@ -30,5 +30,5 @@ def measure(data: Path, seeds: int) -> list[Figure]:
                     gain = [a[metric] - b[metric] for a, b in zip(found[arm], found[peer], strict=True)]
                     target = None if peer == "as it is" else 0.0
                     what = f"{case.data}: {arm} - {peer}, {metric}"
-                    out.append(spread(what, gain, "seeds, paired", target=target))
+                    out.append(spread(what, gain, "seeds, paired", target=target, unit="points"))
     return out

@@ -42,6 +42,6 @@ def measure(_: Path, seeds: int) -> list[Figure]:
         out += [
             spread(f"{world}: test accuracy, {TRIALS} trials, data as they are", tuned),
             spread(f"{world}: data work, then {TRIALS} trials", both, target=0.96 if i == 0 else None),
-            spread(f"{world}: points by data work", gain, target=4.0 if i == 0 else None),
+            spread(f"{world}: points by data work", gain, target=4.0 if i == 0 else None, unit="points"),
         ]
     return out

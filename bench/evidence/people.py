@@ -16,7 +16,7 @@ TITLE = "c. CIFAR-10N, worse labels, edges and colours: test accuracy in points,
 SEEDS = 3
 ROWS = 11_000
 HARMED = "network, 40 epochs"
-"""The model for which the promise is made: one that learns wrong labels by heart."""
+"""The model that learns wrong labels by heart."""
 
 
 def measure(data: Path, seeds: int) -> list[Figure]:
@@ -29,10 +29,14 @@ def measure(data: Path, seeds: int) -> list[Figure]:
         found.setdefault(f"{HARMED}, default probe", []).append(cleaned(rows, HARMED, seed=seed, judge=None))
     out: list[Figure] = []
     for name, all_of in found.items():
-        target = 5.0 if name.startswith(HARMED) else None
         out += [
-            spread(f"{name}: labels as they are", [100 * c.before for c in all_of]),
-            spread(f"{name}: gained by cleaning", [100 * (c.after - c.before) for c in all_of], target=target),
-            spread(f"{name}: all labels right would gain", [100 * (c.right - c.before) for c in all_of]),
+            spread(f"{name}: labels as they are", [100 * c.before for c in all_of], unit="% right"),
+            spread(
+                f"{name}: gained by cleaning",
+                [100 * (c.after - c.before) for c in all_of],
+                target=5.0,
+                unit="points",
+            ),
+            spread(f"{name}: all labels right would gain", [100 * (c.right - c.before) for c in all_of], unit="points"),
         ]
     return out

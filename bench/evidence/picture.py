@@ -1,7 +1,6 @@
 """One picture a question: every figure with its interval, and where it should be."""
 
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 
 from bench.evidence.figures import Figure
@@ -10,16 +9,18 @@ __all__ = ["draw"]
 
 
 def draw(title: str, figures: Sequence[Figure], path: Path) -> None:
-    """Write a PNG: figures of a like size share an axis."""
+    """Write a PNG: figures of one unit share an axis."""
     import matplotlib.pyplot as plt
 
-    panels = [list(some) for _, some in groupby(figures, key=lambda f: abs(f.value) >= 1.5)]
+    units = list(dict.fromkeys(f.unit for f in figures))
+    panels = [[f for f in figures if f.unit == unit] for unit in units]
     rows = [len(some) for some in panels]
     figure, axes = plt.subplots(
         len(panels), 1, figsize=(9, 1.2 + 0.34 * sum(rows)), squeeze=False, height_ratios=rows, layout="constrained"
     )
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(f"{title}\nblue: mean and 95 % interval; red: the target", fontsize=9)
     for axis, some in zip(axes[:, 0], panels, strict=True):
+        axis.set_xlabel(some[0].unit, fontsize=8)
         for y, f in enumerate(some):
             axis.hlines(y, f.low, f.high, color="tab:blue", linewidth=2)
             axis.plot(f.value, y, "o", color="tab:blue")
@@ -29,6 +30,5 @@ def draw(title: str, figures: Sequence[Figure], path: Path) -> None:
         axis.tick_params(axis="x", labelsize=7)
         axis.invert_yaxis()
         axis.grid(axis="x", alpha=0.3)
-    axes[-1, 0].set_xlabel("mean and 95 % interval; red: the target", fontsize=8)
     figure.savefig(path, dpi=130)
     plt.close(figure)

@@ -38,7 +38,7 @@ def measure(data: Path, seeds: int) -> list[Figure]:
                     nothing = float("nan")
                     low, middle, high = (row[k] or nothing for k in ("delay_low", "delay", "delay_high"))
                     seen = f"{row['detected']:.0%} of {seeds} streams, range"
-                    out.append(Figure(f"{what}, delay in records (median)", middle, low, high, seen))
+                    out.append(Figure(f"{what}, delay in records (median)", middle, low, high, seen, unit="records"))
                     looks = [float(np.mean(np.array(r[row["metric"]])[:CALM] < ALPHA)) for r in runs]
                     out.append(spread(f"{what}, false looks of {CALM}", looks, target=ALPHA, most=True))
             found = {
@@ -50,5 +50,9 @@ def measure(data: Path, seeds: int) -> list[Figure]:
             out.append(spread(f"{stream.name}: accuracy, wholesale retraining", found["wholesale"]))
             for arm in ARMS[1:]:
                 gain = [100 * (a - b) for a, b in zip(found[arm], found["wholesale"], strict=True)]
-                out.append(spread(f"{stream.name}: {arm} - wholesale, points", gain, "seeds, paired", target=0.0))
+                out.append(
+                    spread(
+                        f"{stream.name}: {arm} - wholesale, points", gain, "seeds, paired", target=0.0, unit="points"
+                    )
+                )
     return out
