@@ -317,6 +317,8 @@ def test_cleaning_repairs_labels_and_keeps_only_what_helped(dataset: Dataset) ->
 
 def test_cleaning_doubts_as_many_as_are_estimated_to_be_wrong_or_those_below_a_number(dataset: Dataset) -> None:
     assert "where(label_issue() > 0)" in repr(cleaning(dataset, MODEL).rules["fix"].select)
+    own = cleaning(dataset, MODEL, by="model", below=0.3).rules["fix"].select
+    assert 'where(label_quality(by="model") < 0.3)' in repr(own)
     assert "where(label_quality() < 0.3)" in repr(cleaning(dataset, MODEL, below=0.3).rules["fix"].select)
 
 

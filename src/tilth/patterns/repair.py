@@ -36,13 +36,14 @@ def cleaning(
     >>> cleaning(dataset, model, batch=50).rules["fix"].select
     (labeled & (~answered)).where(label_issue() > 0).bottom(50, by=label_quality())
 
-    `by="probe"` sets what the probe finds most probable; an annotator, a `Team` or a `Panel` is asked instead, and
-    their answers stay whatever the gate says. Doubted are as many labels as confident learning estimates to be wrong
-    (`label_issue`), or with `below` those of a `label_quality` under it: no one number fits all, as a cautious probe is
-    never sure (of CIFAR-10N's 40 % wrong labels 0.3 reaches 4 %, the estimate 67 %). `batch`: how many labels a round,
-    or which share of them (the lowest first). `gate`: default, not worse on valid.
-    `until`: when to stop (10 rounds, or when nothing is doubted any more). UsageError where nothing is labelled in
-    train or valid, or where labels are not one class each.
+    `by="probe"` sets what the probe finds most probable, `"model"` what the model itself does out of fold: the
+    better judge where it is robust and knows more than the probe, as on text. An annotator, a `Team` or a `Panel`
+    is asked about what the probe doubts, and their answers stay whatever the gate says. Doubted are as many labels
+    as confident learning estimates to be wrong (`label_issue`), or with `below` those of a `label_quality` under
+    it: no one number fits all, as a cautious probe is never sure (of CIFAR-10N's 40 % wrong labels 0.3 reaches 4 %,
+    the estimate 67 %). `batch`: how many labels a round, or which share of them (the lowest first). `gate`:
+    default, not worse on valid. `until`: when to stop (10 rounds, or when nothing is doubted any more). UsageError
+    where nothing is labelled in train or valid, or where labels are not one class each.
     """
     opened("cleaning", dataset)
     if dataset.schema.label.kind != "class":
@@ -55,11 +56,14 @@ def cleaning(
     people = not isinstance(by, str)
     proof = gate if gate is not None else Gate(by=0.0, rejected="hold") if people else Gate(by=0.0)
     # what a person has said of a label settles it: asking again would only take the place of others
-    suspected = (labeled & ~answered).where(label_issue() > 0 if below is None else label_quality() < below)
+    quality, issue = label_quality(), label_issue()
+    if by == "model":  # who puts a label right is who doubts it
+        quality, issue = label_quality(by="model"), label_issue(by="model")
+    suspected = (labeled & ~answered).where(issue > 0 if below is None else quality < below)
     return Workflow(
         dataset=dataset,
         model=model,
-        rules={"fix": Rule(select=suspected.bottom(many, by=label_quality()), do=relabel(by=by), gate=proof)},
+        rules={"fix": Rule(select=suspected.bottom(many, by=quality), do=relabel(by=by), gate=proof)},
         until=rounds() >= 10 if until is None else until,
         **options,
     )
