@@ -315,11 +315,12 @@ def test_cleaning_repairs_labels_and_keeps_only_what_helped(dataset: Dataset) ->
             assert fix["kept"] == (fix["after"] >= fix["before"])
 
 
-def test_cleaning_doubts_as_many_as_are_estimated_to_be_wrong_or_those_below_a_number(dataset: Dataset) -> None:
-    assert "where(label_issue() > 0)" in repr(cleaning(dataset, MODEL).rules["fix"].select)
+def test_cleaning_doubts_as_many_as_are_estimated_to_be_wrong_and_those_below_a_number(dataset: Dataset) -> None:
+    assert "where(label_issue() > 0)" in repr(cleaning(dataset, MODEL, below=None).rules["fix"].select)
     own = cleaning(dataset, MODEL, by="model", below=0.3).rules["fix"].select
-    assert 'where(label_quality(by="model") < 0.3)' in repr(own)
-    assert "where(label_quality() < 0.3)" in repr(cleaning(dataset, MODEL, below=0.3).rules["fix"].select)
+    assert 'where((label_issue(by="model") > 0) | (label_quality(by="model") < 0.3))' in repr(own)
+    usual = cleaning(dataset, MODEL).rules["fix"].select
+    assert "where((label_issue() > 0) | (label_quality() < 0.3))" in repr(usual)
 
 
 def test_cleaning_does_not_ask_again_about_what_a_person_settled(dataset: Dataset) -> None:
