@@ -31,7 +31,8 @@ check: .venv/.installed ## Formatting, lint, types, floors, and whether referenc
 	$(BIN)/python -m tools.reference --check
 	$(BIN)/python -m tools.drawings --check
 
-# Not among these, because each takes half an hour and wants data of its own: bench.validated, bench.label_efficiency.
+# Not among these, because each takes half an hour and wants data of its own: bench.evidence, bench.validated,
+# bench.label_efficiency.
 bench: .venv/.bench ## Measure the store, selection, signals, the overhead of a round, and durable runs
 	$(BIN)/python -m bench.store
 	$(BIN)/python -m bench.select

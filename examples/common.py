@@ -56,14 +56,15 @@ PEOPLE = ("random_label1", "random_label2", "random_label3")
 CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
-def cifar(data: Path, rows: int, *, valid: int = 1_000, test: int = 5_000, width: int = 128) -> pa.Table:
+def cifar(data: Path, rows: int, *, valid: int = 1_000, test: int = 5_000, width: int = 128, seed: int = 0) -> pa.Table:
     """Return CIFAR-10N as principal components of edges and colours, with the truth and what people said.
 
-    Columns: key, x, truth, split, and `worse_label`, `random_label1` to `3` (on test the truth).
+    So many images, drawn by seed, of which the first `valid` are for validation. Columns: key, x, truth, split, and
+    `worse_label`, `random_label1` to `3` (on test the truth).
     """
-    parts = [
-        pq.read_table(data / "cifar10n" / f"{s}.parquet").slice(0, n) for s, n in (("train", rows), ("test", test))
-    ]
+    parts = [pq.read_table(data / "cifar10n" / f"{s}.parquet") for s in ("train", "test")]
+    drawn = np.random.default_rng(seed).permutation(parts[0].num_rows)[:rows]
+    parts = [parts[0].take(pa.array(drawn)), parts[1].slice(0, test)]
     x = ImageFeatures().transform(np.array([*parts[0]["jpg"].to_pylist(), *parts[1]["jpg"].to_pylist()], object))
     scaled = StandardScaler().fit(x[:rows]).transform(x)
     found = PCA(width, svd_solver="randomized", random_state=0).fit(scaled[:rows]).transform(scaled)
@@ -74,7 +75,7 @@ def cifar(data: Path, rows: int, *, valid: int = 1_000, test: int = 5_000, width
     }
     n = len(said["truth"])
     columns = {
-        "key": [f"image-{i:05d}" for i in range(n)],
+        "key": [*(f"image-{i:05d}" for i in drawn), *(f"test-{i:05d}" for i in range(n - rows))],
         "x": pa.FixedSizeListArray.from_arrays(pa.array(found.astype(np.float32).ravel()), width),
         "split": ["valid" if i < valid else "train" if i < rows else "test" for i in range(n)],
     }

@@ -251,6 +251,8 @@ def test_active_learning_takes_clusters_where_the_model_embeds(dataset: Dataset)
     assert repr(active_learning(dataset, deep, by=ORACLE, budget=50).rules["ask"].select) == (
         "unlabeled.cluster_margin(5)"
     )
+    plain = active_learning(dataset, MODEL, by=ORACLE, budget=50)  # then by the column that tells what is near
+    assert repr(plain.rules["ask"].select) == 'unlabeled.cluster_margin(5, by="pixels")'
     own = active_learning(dataset, deep, by=ORACLE, budget=50, select=unlabeled.sample(7))
     assert repr(own.rules["ask"].select) == "unlabeled.sample(7)"
 
@@ -311,6 +313,20 @@ def test_cleaning_repairs_labels_and_keeps_only_what_helped(dataset: Dataset) ->
         fix = r.rules["fix"]
         if "kept" in fix:
             assert fix["kept"] == (fix["after"] >= fix["before"])
+
+
+def test_cleaning_doubts_as_many_as_are_estimated_to_be_wrong_and_those_below_a_number(dataset: Dataset) -> None:
+    assert "where(label_issue() > 0)" in repr(cleaning(dataset, MODEL, below=None).rules["fix"].select)
+    own = cleaning(dataset, MODEL, by="model", below=0.3).rules["fix"].select
+    assert 'where((label_issue(by="model") > 0) | (label_quality(by="model") < 0.3))' in repr(own)
+    usual = cleaning(dataset, MODEL).rules["fix"].select
+    assert "where((label_issue() > 0) | (label_quality() < 0.3))" in repr(usual)
+
+
+def test_cleaning_does_not_ask_again_about_what_a_person_settled(dataset: Dataset) -> None:
+    flow = cleaning(dataset, MODEL, by=ORACLE, batch=40, probe=PROBE, until=rounds() >= 3)
+    done = run(flow, inline=True)
+    assert [r.rules["fix"]["answers"] for r in done.rounds[:2]] == [40, 40]
 
 
 def test_cleaning_by_people_never_takes_back_what_they_said(dataset: Dataset) -> None:

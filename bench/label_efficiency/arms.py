@@ -170,6 +170,13 @@ def _digits(title: str, draw: Callable[[Path, int], Drawn] = digits, **other: ob
 
 CASES: dict[str, Case] = {
     "digits": _digits("digits, 10 a round", sizes=(10, 20, 50)),
+    "digits_small": _digits(
+        "digits, 5 a round",
+        start=20,
+        batch=5,
+        arms=(BASE, "typical, then margin", "typical, then cluster-margin of 3 k"),
+        looped=True,
+    ),
     "digits_large": _digits("digits, 80 a round", batch=80, most=330, arms=FEWER, seeds=10),
     "digits_rare": _digits("digits, two rare classes", digits_rare, arms=FEWER, rare="8", seeds=10),
     "digits_junk": _digits("digits, a quarter of the pool unreadable", digits_junk, arms=FEWER, seeds=10),

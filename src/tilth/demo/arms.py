@@ -91,8 +91,18 @@ class Tuned:
     seconds: float
 
 
-def tune(train: Arrays, valid: Arrays, test: Arrays, *, seed: int, seconds: float) -> Tuned:
-    """Choose among five families of models and their settings by accuracy on valid, with Optuna's TPE, for a wall time.
+def tune(
+    train: Arrays,
+    valid: Arrays,
+    test: Arrays,
+    *,
+    seed: int,
+    seconds: float | None = None,
+    trials: int | None = None,
+) -> Tuned:
+    """Choose among five families of models and their settings by accuracy on valid, with Optuna's TPE.
+
+    For a wall time, for so many trials, or until the first of both.
 
     The first trial is the data arm's own model, so that tuning can never end below it on valid.
     """
@@ -114,7 +124,7 @@ def tune(train: Arrays, valid: Arrays, test: Arrays, *, seed: int, seconds: floa
 
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
     study.enqueue_trial({"family": "logistic", "logistic C": 0.1})
-    study.optimize(objective, timeout=seconds)
+    study.optimize(objective, timeout=seconds, n_trials=trials)
     return Tuned(
         best["name"], len(study.trials), best["valid"], float(best["model"].score(*test)), time.perf_counter() - started
     )

@@ -65,14 +65,15 @@ def active_learning(
     >>> for name, rule in active_learning(dataset, model, by=Oracle("truth"), budget=200).rules.items():
     ...     print(name, rule.select)
     start unlabeled.typical(20, by="pixels")
-    ask unlabeled.top(20, by=margin())
+    ask unlabeled.cluster_margin(20, by="pixels")
 
     `by`: who answers, an `Oracle`, a `Team`, or a `Panel`. `budget`: answers in all, to the end of the round in which
     they are spent; `batch` a round (a tenth of the budget). `start`: labels before a model is asked (one batch, at
     least two a class): typical records by cluster of a vector column, drawn at random where there is none. `select`:
-    which then; by default the least sure by cluster (`cluster_margin`) where the model gives embeddings, else the least
-    sure, `unlabeled.top(batch, by=margin())`, which is the one to give where the pool may hold junk. `stop`: ends it
-    before the budget is spent, such as `plateau()` or `stable()`. UsageError where the pool is empty.
+    which then; by default the least sure by cluster (`cluster_margin`) of the model's embeddings, or of a vector column
+    where it gives none; without either the least sure, `unlabeled.top(batch, by=margin())`, which is the one to give
+    where the pool may hold junk. `stop`: ends it before the budget is spent, such as `plateau()` or `stable()`.
+    UsageError where the pool is empty.
     """
     return _asking("active_learning", dataset, model, by, budget, batch, start, select, stop, options)
 
@@ -137,8 +138,13 @@ def _asking(
     first = max(many, 2 * len(dataset.schema.label.classes)) if start is None else count(f"{pattern}(start=...)", start)
     if select is not None and not isinstance(select, Selector):
         raise UsageError(f"{pattern}(select={select!r}): a selector, such as unlabeled.top(100, by=margin())")
-    spread = "embeddings" in model.gives
-    unsure = unlabeled.cluster_margin(many) if spread else unlabeled.top(many, by=margin())
+    near = _vectors(dataset)
+    if "embeddings" in model.gives:
+        unsure = unlabeled.cluster_margin(many)
+    elif near is not None:
+        unsure = unlabeled.cluster_margin(many, by=near)
+    else:
+        unsure = unlabeled.top(many, by=margin())
     # before there is a model, no answer can be checked against it
     unchecked = replace(by, check=None) if isinstance(by, Panel) else by
     spent = labels_spent() >= budget
@@ -161,5 +167,10 @@ def _batch(pattern: str, budget: int, batch: int | None) -> int:
 
 def _typical(dataset: Dataset, k: int) -> Selector:
     """Return what is asked first: typical records where a column says how near they are to each other."""
-    vectors = [c.name for c in dataset.schema.columns if c.kind == "vector" and not c.hidden]
-    return unlabeled.typical(k, by=vectors[0]) if vectors else unlabeled.sample(k)
+    near = _vectors(dataset)
+    return unlabeled.sample(k) if near is None else unlabeled.typical(k, by=near)
+
+
+def _vectors(dataset: Dataset) -> str | None:
+    """Return the first column of vectors that a model may see."""
+    return next((c.name for c in dataset.schema.columns if c.kind == "vector" and not c.hidden), None)
