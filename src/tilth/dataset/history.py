@@ -130,7 +130,14 @@ def diff(core: Core, a: int, b: int) -> pa.Table:
         turned = diff(core, b, a)
         names = {"before": "after", "after": "before"}
         what = {"added": "removed", "removed": "added", "quarantined": "added"}
-        told = pa.array([what.get(w, w) for w in turned["what"].to_pylist()], pa.string())
+        bad = set(np.flatnonzero(core.view(b).quarantined).tolist())
+        told = pa.array(
+            [
+                "quarantined" if w == "added" and i in bad else what.get(w, w)
+                for i, w in zip(turned["record_id"].to_pylist(), turned["what"].to_pylist(), strict=True)
+            ],
+            pa.string(),
+        )
         turned = turned.set_column(DIFF.get_field_index("what"), "what", told)
         return turned.rename_columns([names.get(n, n) for n in DIFF.names]).select(DIFF.names)
     before, after = core.view(a), core.view(b)
