@@ -102,8 +102,7 @@ def decode(core: Core, field: int, values: npt.NDArray[Any]) -> list[Any]:
 def history(core: Core, record: int, version: int) -> list[Event]:
     """Return all that happened to a record up to a version, oldest first."""
     commits, made = core.log.commits, core.log.txns
-    rows = [row for row in core.store.events_of(record).to_pylist() if made.get(row["txn"], version + 1) <= version]
-    rows.sort(key=lambda row: made[row["txn"]])
+    rows = core.events_of(record, version)
     out: list[Event] = []
     birth = commits[int(_births(core, np.array([record]), version)[0])]
     told = any(r["op"] == Op.ADD and made[r["txn"]] == birth.version for r in rows)
