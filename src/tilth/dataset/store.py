@@ -81,6 +81,7 @@ class _Table:
         self._forced: set[str] = set()
         self.known = False
         self.changed = False
+        self.grown = False
 
     def create(self) -> None:
         self._dataset = lance.write_dataset(
@@ -139,7 +140,7 @@ class _Table:
                 self._force_data(file.path for fragment in fragments for file in fragment.files)
             append = lance.LanceOperation.Append(fragments)
             self._dataset = lance.LanceDataset.commit(before, append, read_version=before.version)
-        self.changed = True
+        self.changed = self.grown = True
         if self._dataset.version == before.version + 1:
             return start
         # another writer's rows may have come between: look our block up by its marks
@@ -220,7 +221,8 @@ class _Table:
 
     def tidy(self) -> None:
         """Compact the end of the table where small fragments have gathered there."""
-        if self._small() < _SMALL:
+        grown, self.grown = self.grown, False
+        if not grown or self._small() < _SMALL:
             return
         with suppress(OSError):  # nothing depends on it: where there is no space, the next commit tries again
             self.compact(target=_FULL, older_than=_LEFT, least=_SMALL)
