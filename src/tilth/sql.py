@@ -5,12 +5,11 @@ import sqlite3
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import Insert
 
 from tilth.errors import Busy, Damaged, MissingExtra, UsageError
@@ -115,7 +114,7 @@ def alone(engine: Engine, statement: Insert, names: Sequence[str]) -> Callable[[
 
         return execute
     compiled = statement.compile(engine, column_keys=list(names))
-    text, order = str(compiled), cast(SQLCompiler, compiled).positiontup or ()
+    text, order = str(compiled), compiled.positiontup or ()
 
     def drive(values: Mapping[str, Any]) -> None:
         connection = engine.raw_connection()
