@@ -6,7 +6,6 @@ acknowledged.
 """
 
 import os
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
@@ -20,6 +19,7 @@ import pyarrow as pa
 from lance.optimize import Compaction
 
 from tilth.changes import EVENT
+from tilth.dataset.columns import Columns
 from tilth.dataset.disk import force, locked
 from tilth.dataset.schema import Schema
 from tilth.errors import Damaged, UsageError, did_you_mean
@@ -38,8 +38,6 @@ _LEFT = timedelta(seconds=5)
 """How long files of events and labels that were compacted stay; who was about to read one starts anew."""
 _MAGIC = b"LANC"
 """How a manifest ends."""
-_ROWS = 1 << 18
-"""Rows read at once where a column is read whole: ten million hashes take no longer so than in one go."""
 _TRIES = 5
 """How often a read starts anew because another process has replaced the files it was to read."""
 
@@ -316,8 +314,9 @@ class Store:
         self.payload = _Table(path / "payload.lance", payload_schema(schema), "born_txn", sync=sync)
         self.events = _Table(path / "events.lance", _EVENTS, "txn", sync=sync)
         self.labels = _Table(path / "labels.lance", _LABELS, "txn", sync=sync)
-        self._columns: dict[str, npt.NDArray[Any]] = {}
-        self._lock = threading.Lock()
+        types = {field.name: field.type for field in self.payload.schema}
+        numbers = ("key_hash", "revises", "parent", "label0", "split0")
+        self._columns = Columns({name: types[name].to_pandas_dtype() for name in numbers}, self.payload.read)
 
     def create(self) -> None:
         """Make the empty tables."""
@@ -370,24 +369,7 @@ class Store:
 
         `content` is the first 8 bytes of the content hash, as uint64.
         """
-        with self._lock:
-            have = self._columns.get(name)
-            if have is None or len(have) < n:
-                at = 0 if have is None else len(have)
-                source = "content_hash" if name == "content" else name
-                dtype = np.uint64 if name == "content" else self.payload.schema.field(source).type.to_pandas_dtype()
-                new = np.empty(n - at, dtype)
-                for start in range(at, n, _ROWS):  # in one go, what the reader allocates is three times the column
-                    some = self.payload.read([source], start, min(_ROWS, n - start))[source].combine_chunks()
-                    if name == "content":
-                        raw = np.frombuffer(some.buffers()[1] or b"", np.uint8, count=32 * (some.offset + len(some)))
-                        found = raw.reshape(-1, 32)[some.offset :, :8].copy().view(np.uint64).ravel()
-                    else:
-                        found = some.to_numpy(zero_copy_only=False)
-                    new[start - at : start - at + len(found)] = found
-                have = new if have is None or at == 0 else np.concatenate([have, new])
-                self._columns[name] = have
-            return have[:n]
+        return self._columns.of(name, n)
 
     def label_values(self, rows: npt.NDArray[np.int64]) -> list[str]:
         """Return structured labels by row."""
