@@ -20,8 +20,10 @@ def say(*words: object) -> None:
     sys.stdout.flush()
 
 
-def label(ds: Dataset, key: str, code: int) -> Changes:
-    return Changes(events(Op.SET, ds.ids([key]), field=Field.LABEL, num=code, reason=f"{key} is {code}"))
+def label(ds: Dataset, key: str, code: int, *, large: bool = False) -> Changes:
+    """Return changes to one record; `large`: more than the file of a commit carries."""
+    reason = f"{key} is {code}{', to be sure' * 10_000 if large else ''}"
+    return Changes(events(Op.SET, ds.ids([key]), field=Field.LABEL, num=code, reason=reason))
 
 
 def distinct(ds: Dataset, name: str, n: int) -> None:
@@ -78,7 +80,7 @@ def mixed(ds: Dataset, name: str) -> None:
     made = 0
     while True:
         key = f"{name}-{ds.version + 1}"
-        changes = label(ds, f"a{made % 50}", made % 2)
+        changes = label(ds, f"a{made % 50}", made % 2, large=made % 4 == 1)
         if made % 3 == 0:
             row = {
                 "key": [key],
@@ -115,7 +117,7 @@ def main() -> None:
         say("ready")
         x = {"key": ["n"], "x": [1.0], "label0": pa.array([0], pa.int32()), "split0": pa.array([0], pa.int8())}
         added = Changes(EVENT.empty_table(), pa.table(x))
-        say("a0", ds.commit(Changes.join([label(ds, "a0", 1), added])).version)
+        say("a0", ds.commit(Changes.join([label(ds, "a0", 1, large=more[1] == "large"), added])).version)
         return
     if what in ("distinct", "repeat"):
         (distinct if what == "distinct" else repeat)(ds, more[0], int(more[1]))

@@ -381,7 +381,8 @@ def test_wilson_interval_of_the_textbook() -> None:
 
 def test_answers_of_other_versions_and_unfinished_writers_are_not_seen(pets: Dataset) -> None:
     pets.commit(answered(pets, said(pets, [("p0", "dog", "ann")]), reason="asked"))
-    pets._core.store.append_events(events(Op.ANSWER, pets.ids(["p1"]), txt=['"cat"'], actor="nobody"), 2)
+    store = pets._core.store
+    store.events.append(store.marked(events(Op.ANSWER, pets.ids(["p1"]), txt=['"cat"'], actor="nobody"), 2))
     assert pets.at(0).answers().num_rows == 0
     assert pets.answers()["annotator"].to_pylist() == ["ann"]
 

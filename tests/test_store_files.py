@@ -2,6 +2,7 @@
 
 import json
 import pickle  # noqa: TID251 (what a data loader does with a dataset that it hands to its workers)
+import re
 import shutil
 import subprocess
 import sys
@@ -79,9 +80,12 @@ def test_a_failing_append_leaves_nothing(pets: Dataset) -> None:
     assert Dataset.open(pets.path).rejected()["key"].to_pylist() == ["p6"]
 
 
-def test_damage_is_named(pets: Dataset) -> None:
+@pytest.mark.parametrize("compacted", [False, True])
+def test_damage_is_named(pets: Dataset, compacted: bool) -> None:
     for i in range(3):
         pets.commit(label(pets, ["p1"], ["cat", "dog"][i % 2]))
+    if compacted:
+        pets.compact()
     commits = pets.path / "commits" / "main"
     second = sorted(commits.iterdir())[2]
     text = second.read_text()
@@ -95,11 +99,56 @@ def test_damage_is_named(pets: Dataset) -> None:
     shutil.rmtree(pets.path / "checkpoints")
     with pytest.raises(Damaged, match="not those that the log speaks of"):
         _ = Dataset.open(pets.path).view
+    if not compacted:
+        second.write_text(re.sub('"carried": "....', '"carried": "AAAA', text))
+        with pytest.raises(Damaged, match="the events that a commit carries cannot be read"):
+            _ = Dataset.open(pets.path).view
     second.write_text(text)
     assert len(Dataset.open(pets.path)) == 6
     shutil.rmtree(pets.path / "events.lance")
-    with pytest.raises(Damaged, match=r"events.lance cannot be read"):
-        _ = Dataset.open(pets.path).at(2).view
+    if compacted:
+        with pytest.raises(Damaged, match=r"events.lance cannot be read"):
+            _ = Dataset.open(pets.path).at(2).view
+
+
+def test_what_commits_carry_moves_into_the_table_of_events(pets: Dataset) -> None:
+    reader, other = Dataset.open(pets.path), pets.branch("other")
+
+    def carrying(ds: Dataset) -> int:
+        return len(Dataset.open(ds.path, branch=ds.branch_name)._core.log.carrying())
+
+    for i in range(40):
+        for ds in (pets, other):
+            ds.commit(label(ds, [f"p{i % 5}"], ["cat", "dog"][i % 2], reason=f"{ds.branch_name} {i}"))
+    assert 0 < carrying(pets) < 10
+    late = pets.branch("late")  # shares commits that carry their events
+    rows = pets._core.store.events.rows()
+    digests, past = [pets.at(v).digest() for v in range(41)], pets.history("p1")
+    assert [event.reason for event in past[1:]] == [f"main {i}" for i in range(1, 40, 5)]
+    pets.compact()
+    late.compact()
+    assert (carrying(pets), carrying(late)) == (0, 0)
+    assert pets._core.store.events.rows() > rows
+    again = Dataset.open(pets.path)
+    for ds in (pets, reader, late, again):
+        assert ([ds.at(v).digest() for v in range(41)], ds.history("p1")) == (digests, past)
+    assert other.history("p1")[-1].reason == "other 36"
+    other.commit(label(other, ["p1"], "dog"))
+    assert other.diff(40, 41).num_rows == 1
+
+
+def test_a_dataset_of_the_first_format_goes_on(pets: Dataset, tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        pets.commit(label(pets, ["p1"], name))
+    pets.compact()  # as an older Tilth would have written it
+    about = pets.path / "tilth.json"
+    about.write_text(about.read_text().replace('"format": 2', '"format": 1'))
+    old = Dataset.open(pets.path)
+    assert old.digest() == pets.digest()
+    assert '"format": 1' in about.read_text()  # to look changes nothing
+    old.commit(label(old, ["p2"], "cat"))
+    assert '"format": 2' in about.read_text()  # the older Tilth would not know what this commit carries
+    assert len(replay(old.export(tmp_path / "history", history=True))) == 4
 
 
 def test_a_version_goes_to_a_file(pets: Dataset, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from tests.replay import replay
 from tests.store_model import ANSWERED, FREE, LABELS, PENDING, Made, Model, Rec, diff_of
 from tilth.changes import Changes, Field, Op, events
 from tilth.dataset import Column, Dataset, LabelType, Schema
+from tilth.dataset.carrying import unpacked
 from tilth.dataset.store import payload_schema
 from tilth.errors import Conflict
 
@@ -295,11 +296,18 @@ class StoreMachine(RuleBasedStateMachine):
             row = dict.fromkeys(kinds.names) | {"key": "r0", "key_hash": 7, "born_txn": txn, "parent": 0}
             row |= {"content_hash": b"\0" * 32, "revises": -1, "split0": 0, "x": 1.0}
             row["label0"] = None if self.kind == "classes" else 0
-            store.append_payload(pa.Table.from_pylist([row] * rows, schema=kinds), txn)
+            store.payload.append(pa.Table.from_pylist([row] * rows, schema=kinds))
         if "events" in which:
-            store.append_events(events(Op.REMOVE, np.zeros(rows, np.int64)), txn)
+            store.events.append(store.marked(events(Op.REMOVE, np.zeros(rows, np.int64)), txn))
         if "labels" in which:
             store.append_labels(["[]"] * rows, txn)
+
+    @rule()
+    def crash_while_events_move_into_their_table(self) -> None:
+        """Appended they are, but the commits still carry them, and will be appended again."""
+        core = self.ds._core
+        if carrying := core.log.carrying():
+            core.store.events.append(pa.concat_tables([unpacked(commit.carried) for commit in carrying]))
 
     @invariant()
     def nothing_differs(self) -> None:

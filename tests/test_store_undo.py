@@ -299,3 +299,15 @@ def test_numbers_keep_their_digits(tmp_path: Path) -> None:
     assert [(r["before"], r["after"]) for r in ds.diff(1, 2).to_pylist()] == [("0.1234567892", None)]
     with pytest.raises(UsageError, match="finite"):
         ds.commit(Changes(events(Op.SET, ds.ids(["0"]), field=Field.LABEL, num=np.inf)))
+
+
+def test_back_to_a_version_where_a_record_was_quarantined_it_is_quarantined(pets: Dataset) -> None:
+    pets.commit(Changes(events(Op.QUARANTINE, pets.ids(["p1"]))))
+    pets.commit(Changes(events(Op.REMOVE, pets.ids(["p2"]))))
+    pets.rollback(0)
+    assert pets.diff(2, 3)["what"].to_pylist() == ["added", "added"]
+    back = pets.diff(3, 2)
+    assert dict(zip(back["key"].to_pylist(), back["what"].to_pylist(), strict=True)) == {
+        "p1": "quarantined",
+        "p2": "removed",
+    }

@@ -88,6 +88,8 @@ def events(
     2
     """
     n = len(ids)
+    if n == 0:
+        return EVENT.empty_table()
 
     def column(name: str, value: Any) -> pa.Array:
         kind = EVENT.field(name).type

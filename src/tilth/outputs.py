@@ -136,13 +136,14 @@ class Outputs:
             part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
             part.mkdir(parents=True)
             np.save(part / "ids.npy", ids, allow_pickle=False)
+            np.save(part / "lesson.npy", lesson, allow_pickle=False)
             (part / "about.json").write_text(json.dumps(about, sort_keys=True), encoding="utf-8")
             try:
                 part.rename(folder)
             except OSError:  # another process was first; its folder says the same
                 shutil.rmtree(part, ignore_errors=True)
         made = Outputs(folder)
-        if not (folder / "lesson.npy").exists():
+        if not (folder / "lesson.npy").exists():  # an earlier Tilth made it
             made.add("lesson", lesson)
         return made
 

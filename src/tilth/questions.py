@@ -102,8 +102,8 @@ class Question:
             raise Damaged(
                 f"{folder} holds no question.arrow: what was asked is gone. Run the round again from its start"
             )
-        with pa.memory_map(str(path)) as file:  # an OSFile is read by another thread: 2 ms to wake it, 0.2 without
-            table = pa.ipc.open_file(file).read_all()
+        # the bytes at once: Arrow reads a file by another thread, which may take milliseconds to wake
+        table = pa.ipc.open_file(pa.py_buffer(path.read_bytes())).read_all()
         details = table["detail"].to_pylist()
         return Question(
             by,

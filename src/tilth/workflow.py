@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -233,6 +233,10 @@ class Workflow:
 
     def spec_hash(self) -> str:
         """Return a hash of all that decides what it does; where the dataset lies does not enter."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
         spec = self.to_json() | {"dataset": self.dataset.branch_name}
         return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -1,10 +1,12 @@
 """What reading, writing and history share: the tables, the log of a branch, and the views of its versions."""
 
 import contextlib
+import json
 import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tilth.dataset.carrying import settle, unpacked
 from tilth.dataset.contents import Contents
-from tilth.dataset.disk import force
+from tilth.dataset.disk import force, space, write_file
 from tilth.dataset.log import Commit, Log
 from tilth.dataset.schema import Schema
 from tilth.dataset.splits import key_hashes
@@ -22,7 +25,10 @@ from tilth.dataset.store import Durability, Store
 from tilth.dataset.view import View
 from tilth.errors import Damaged, NotFound, did_you_mean
 
-__all__ = ["Core"]
+__all__ = ["FORMAT", "Core"]
+
+FORMAT = 2
+"""The format of a dataset on disk. In format 1 no commit carried its events; all else is the same."""
 
 Ids = npt.NDArray[np.int64]
 
@@ -37,6 +43,9 @@ _REPLAY = 100_000
 
 _FEW = 20
 """Keys up to which numpy is faster than Arrow: 4 ms among a million; for more Arrow takes 10-20 ms, numpy 200."""
+
+_LOOSE = 32
+"""Commits that carry their events before these move into the table: to open a dataset reads them all."""
 
 _APPLY = ["record_id", "op", "field", "new_num", "cost", "txn"]
 
@@ -53,7 +62,7 @@ class Core:
         self.lock = threading.RLock()
         self._views: dict[int, View] = {}
         self.digests: dict[tuple[int, bool], str] = {}
-        self._forced = False
+        self._ready = False
 
     def view(self, version: int) -> View:
         """Return the view of a version of this branch: from memory, or the nearest earlier one and the events since."""
@@ -72,18 +81,35 @@ class Core:
                 del self._views[next(iter(self._views))]
             return found
 
-    def force(self) -> None:
-        """Before the first commit that must survive a power cut, force what other writers may have left unforced."""
-        if self.store.sync and not self._forced:
+    def ready(self) -> None:
+        """Before the first commit, say in which format it is; where it has to survive a power cut, force what is there.
+
+        Other writers may have left that unforced.
+        """
+        if self._ready:
+            return
+        about = json.loads((self.path / "tilth.json").read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:  # an older Tilth, which would take a commit for damaged, says what is the matter
+            write_file(self.path / "tilth.json", json.dumps(about | {"format": FORMAT}, indent=1), sync=self.store.sync)
+        if self.store.sync:
             self.log.force()
             force(self.path / "tilth.json", self.path)
-            self._forced = True
+        self._ready = True
 
     def tidy(self) -> None:
         """Save the head's view and compact tables where that is due; what fails here is left to the next commit."""
         with contextlib.suppress(OSError):
             self._checkpoint()
+        if self.log.loose >= _LOOSE:
+            with contextlib.suppress(OSError):
+                settle(self.log, self.store)
         self.store.tidy()
+
+    def compact(self, *, older_than: timedelta) -> None:
+        """Move what commits carry into the tables, and rewrite these as few large files."""
+        with self.lock, space(self.path):
+            settle(self.log, self.store)
+            self.store.compact(older_than=older_than)
 
     def _checkpoint(self) -> None:
         head = self.log.head
@@ -103,20 +129,43 @@ class Core:
     def events(self, after: int, to: int, columns: Sequence[str]) -> pa.Table:
         """Return the events of versions after + 1 to `to`, in order; `columns` must include txn."""
         commits = [c for c in self.log.commits[after + 1 : to + 1] if c.n_events]
-        if not commits:
-            return self.store.events.read(columns, 0, 0)
-        start = min(c.events_start for c in commits)
-        end = max(c.events_start + c.n_events for c in commits)
+        placed = [c for c in commits if not c.carried]
+        start = min((c.events_start for c in placed), default=0)
+        end = max((c.events_start + c.n_events for c in placed), default=0)
         table = self.store.events.read(columns, start, end - start)
         counts = [c.n_events for c in commits]
-        if end - start != sum(counts):  # events of other branches or of crashed writers are in between
-            table = pa.concat_tables([table.slice(c.events_start - start, c.n_events) for c in commits])
+        if len(placed) < len(commits) or end - start != sum(
+            counts
+        ):  # some are carried, or those of other branches, or of crashed writers, between
+            table = pa.concat_tables(
+                [
+                    unpacked(c.carried).select(columns)
+                    if c.carried
+                    else table.slice(c.events_start - start, c.n_events)
+                    for c in commits
+                ]
+            )
         if not np.array_equal(table["txn"].to_numpy(), np.repeat([c.txn for c in commits], counts)):
             raise Damaged(
                 f"{self.path}: the events of versions {after + 1} to {to} are not those that the log speaks of; "
                 "restore events.lance from a backup"
             )
         return table
+
+    def events_of(self, record: int, version: int) -> list[dict[str, Any]]:
+        """Return all events of one record up to a version, oldest first."""
+        found: list[tuple[int, dict[str, Any]]] = []
+        for row in self.store.events_of(record).to_pylist():
+            made = self.log.txns.get(row["txn"], version + 1)
+            # what was carried may have been appended more than once: one place counts
+            if made <= version and self.log.commits[made].holds(row["row"]):
+                found.append((made, row))
+        for commit in self.log.commits[: version + 1] if self.log.loose else ():
+            if commit.carried:
+                table = unpacked(commit.carried)
+                about = table.filter(pc.equal(table["record_id"], record)).to_pylist()
+                found += [(commit.version, row) for row in about]
+        return [row for _, row in sorted(found, key=lambda each: each[0])]
 
     def keys(self, ids: Ids) -> list[str]:
         """Return the keys of records."""

@@ -123,7 +123,7 @@ class Dataset:
 
     def branch(self, name: str, *, at: int | None = None) -> "Dataset":
         """Make a branch that shares the versions up to `at` (default: this one's), and open it; no data is copied."""
-        self._core.force()
+        self._core.ready()
         self._core.log.fork(name, self.version if at is None else at, sync=self._core.store.sync)
         return Dataset.open(self.path, branch=name, durability=self.durability)
 
@@ -355,7 +355,7 @@ class Dataset:
 
     def compact(self, *, older_than: timedelta = timedelta(days=14)) -> None:
         """Rewrite many small files as few large ones; files that a reader may have open stay for `older_than`."""
-        self._core.store.compact(older_than=older_than)
+        self._core.compact(older_than=older_than)
 
     def _must_follow(self, verb: str) -> None:
         if self._pinned is not None:

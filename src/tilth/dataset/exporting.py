@@ -4,20 +4,23 @@ import json
 import secrets
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
+from tilth.dataset.carrying import unpacked
 from tilth.dataset.core import Core
 from tilth.errors import Exists, UsageError
 
 __all__ = ["export"]
+
+Ids = npt.NDArray[np.int64]
 
 _CHUNK = 8192
 
@@ -67,6 +70,9 @@ def _jsonl(table: pa.Table, path: Path) -> None:
 def _history(core: Core, path: Path, version: int) -> Path:
     commits = core.log.commits[: version + 1]
     txns = pa.array([c.txn for c in commits], pa.int64())
+    # what was carried may have been appended more than once: of events one place counts
+    placed = sorted((c.events_start, c.n_events) for c in commits if c.n_events and not c.carried)
+    starts, counts = np.array(placed, np.int64).reshape(-1, 2).T
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     part.mkdir()
     try:
@@ -81,11 +87,27 @@ def _history(core: Core, path: Path, version: int) -> Path:
                     rows = pa.array(np.arange(row, row + batch.num_rows))
                     row += batch.num_rows
                     whole = pa.Table.from_batches([batch]).append_column("row", rows)
-                    file.write_table(whole.filter(pc.is_in(whole[table.marker], txns)).cast(file.schema))
+                    kept = pc.is_in(whole[table.marker], txns)
+                    if table is core.store.events:
+                        kept = pc.and_(kept, _within(rows.to_numpy(), starts, counts))
+                    file.write_table(whole.filter(kept).cast(file.schema))
+                for c in commits if table is core.store.events else ():
+                    if c.carried:
+                        rows = pa.array(np.arange(row, row + c.n_events))
+                        row += c.n_events
+                        file.write_table(unpacked(c.carried).append_column("row", rows).cast(file.schema))
         with (part / "commits.jsonl").open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(asdict(c), sort_keys=True) + "\n" for c in commits)
+            file.writelines(json.dumps(c.to_json(), sort_keys=True) + "\n" for c in commits)
         (part / "schema.json").write_text(json.dumps(core.schema.to_json(), indent=1), encoding="utf-8")
         part.rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return path
+
+
+def _within(rows: Ids, starts: Ids, counts: Ids) -> pa.Array:
+    """Return which rows lie in one of the blocks, which are in order."""
+    if len(starts) == 0:
+        return pa.array(np.zeros(len(rows), bool))
+    at = np.searchsorted(starts, rows, "right") - 1
+    return pa.array((at >= 0) & (rows < starts[at] + counts[at]))

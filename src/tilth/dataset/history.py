@@ -102,8 +102,7 @@ def decode(core: Core, field: int, values: npt.NDArray[Any]) -> list[Any]:
 def history(core: Core, record: int, version: int) -> list[Event]:
     """Return all that happened to a record up to a version, oldest first."""
     commits, made = core.log.commits, core.log.txns
-    rows = [row for row in core.store.events_of(record).to_pylist() if made.get(row["txn"], version + 1) <= version]
-    rows.sort(key=lambda row: made[row["txn"]])
+    rows = core.events_of(record, version)
     out: list[Event] = []
     birth = commits[int(_births(core, np.array([record]), version)[0])]
     told = any(r["op"] == Op.ADD and made[r["txn"]] == birth.version for r in rows)
@@ -130,7 +129,14 @@ def diff(core: Core, a: int, b: int) -> pa.Table:
         turned = diff(core, b, a)
         names = {"before": "after", "after": "before"}
         what = {"added": "removed", "removed": "added", "quarantined": "added"}
-        told = pa.array([what.get(w, w) for w in turned["what"].to_pylist()], pa.string())
+        bad = set(np.flatnonzero(core.view(b).quarantined).tolist())
+        told = pa.array(
+            [
+                "quarantined" if w == "added" and i in bad else what.get(w, w)
+                for i, w in zip(turned["record_id"].to_pylist(), turned["what"].to_pylist(), strict=True)
+            ],
+            pa.string(),
+        )
         turned = turned.set_column(DIFF.get_field_index("what"), "what", told)
         return turned.rename_columns([names.get(n, n) for n in DIFF.names]).select(DIFF.names)
     before, after = core.view(a), core.view(b)

@@ -26,8 +26,8 @@ __all__ = ["Commit", "Log", "branches"]
 class Commit:
     """One version: who made it, why, and which blocks of payload and events belong to it.
 
-    `txn` marks the rows it wrote; `events_start`, `payload_start` are row positions. `metrics` are those of the round's
-    model.
+    `txn` marks the rows it wrote; `events_start`, `payload_start` are row positions. A small commit has its events in
+    `carried` instead (see `tilth.dataset.carrying`). `metrics` are those of the round's model.
     """
 
     version: int
@@ -48,6 +48,17 @@ class Commit:
     n_added: int = 0
     n_revised: int = 0
     meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    carried: str = field(default="", repr=False)
+
+    def holds(self, row: int) -> bool:
+        """Whether a row of the table of events is one of its own."""
+        return not self.carried and self.events_start <= row < self.events_start + self.n_events
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON, without the events that it carries."""
+        told = asdict(self)
+        del told["carried"]
+        return told
 
 
 class Log:
@@ -62,6 +73,8 @@ class Log:
         self.keys: dict[str, int] = {}
         self.txns: dict[int, int] = {}
         self.derived = False
+        self.loose = 0
+        """How many commits carry their events."""
         self._lock = threading.RLock()
         last = max((entry.name for entry in os.scandir(self.folder) if not entry.name.startswith(".")), default="")
         self.refresh()
@@ -76,7 +89,7 @@ class Log:
     def refresh(self) -> None:
         """Read the versions that have come since the last look."""
         with self._lock:
-            while (commit := self._next()) is not None:
+            while (commit := self._read(self.head + 1)) is not None:
                 self._take(commit)
 
     def append(self, commit: Commit, *, sync: bool, after: Sequence[str | Path] = ()) -> bool:
@@ -85,14 +98,41 @@ class Log:
         `after`: files and folders that, with `sync`, must be on disk before.
         """
         with self._lock:
-            text = json.dumps(asdict(commit), sort_keys=True)
             try:
-                write_file(self._path(commit.version), text, sync=sync, replace=False, after=after)
+                write_file(self._path(commit.version), _text(commit), sync=sync, replace=False, after=after)
             except FileExistsError:
                 self.refresh()
                 return False
             self._take(commit)
             return True
+
+    def carrying(self) -> list[Commit]:
+        """Return the commits that carry their events, as they are on disk: others may have moved them."""
+        with self._lock:
+            for commit in [c for c in self.commits if c.carried]:
+                now = self._read(commit.version)
+                if now is not None and not now.carried:
+                    self._put(now)
+            return [c for c in self.commits if c.carried]
+
+    def replace(self, commits: Sequence[Commit]) -> None:
+        """Put commits in place of those of the same versions, which say the same; they are forced to disk."""
+        parts = [
+            (c, path.with_name(f".{path.name}.{secrets.token_hex(4)}.part"), path)
+            for c, path in ((c, self._path(c.version)) for c in commits)
+        ]
+        try:
+            for commit, part, _ in parts:
+                part.write_text(_text(commit), encoding="utf-8")
+            force(*(part for _, part, _ in parts))
+            with self._lock:
+                for commit, part, path in parts:
+                    part.replace(path)
+                    self._put(commit)
+        finally:
+            for _, part, _ in parts:
+                part.unlink(missing_ok=True)
+        force(self.folder)
 
     def force(self) -> None:
         """Force all versions that are known to disk: they may be those of a writer who did not care for power cuts."""
@@ -131,8 +171,8 @@ class Log:
         if sync:
             force(target.parent)
 
-    def _next(self) -> Commit | None:
-        path = self._path(self.head + 1)
+    def _read(self, version: int) -> Commit | None:
+        path = self._path(version)
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -152,6 +192,16 @@ class Log:
         self.keys[commit.key] = commit.version
         self.txns[commit.txn] = commit.version
         self.derived |= bool(commit.meta.get("derived"))
+        self.loose += bool(commit.carried)
+
+    def _put(self, commit: Commit) -> None:
+        self.commits[commit.version] = commit
+        self.loose -= 1
+
+
+def _text(commit: Commit) -> str:
+    carried = {"carried": commit.carried} if commit.carried else {}
+    return json.dumps(commit.to_json() | carried, sort_keys=True)
 
 
 def branches(folder: Path) -> list[str]:

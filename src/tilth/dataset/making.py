@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tilth.changes import Changes
 from tilth.dataset.arrivals import note_rejected
-from tilth.dataset.core import Core
+from tilth.dataset.core import FORMAT, Core
 from tilth.dataset.disk import force, locked, space, write_file
 from tilth.dataset.readers import Imported
 from tilth.dataset.schema import Schema
@@ -19,7 +19,7 @@ from tilth.errors import Exists, NotFound, UsageError
 
 __all__ = ["found", "make", "refuse_taken"]
 
-_FORMAT = 1
+_READ = (1, FORMAT)
 
 
 def found(path: Path) -> tuple[Path, Schema]:
@@ -31,9 +31,10 @@ def found(path: Path) -> tuple[Path, Schema]:
             f"no dataset at {path}: it {there}. Make one: Dataset.create, or `tilth new {path.name} --from SOURCE`"
         )
     about = json.loads((folder / "tilth.json").read_text(encoding="utf-8"))
-    if about["format"] != _FORMAT:
+    if about["format"] not in _READ:
         raise UsageError(
-            f"{folder} has format {about['format']}, this version of Tilth reads format {_FORMAT}; install a newer one"
+            f"{folder} has format {about['format']}, this version of Tilth reads formats {_READ[0]} to {_READ[-1]}; "
+            "install a newer one"
         )
     return folder, Schema.from_json(about["schema"])
 
@@ -53,7 +54,7 @@ def make(
     path.parent.mkdir(parents=True, exist_ok=True)
     with space(path), _hidden(path) as part:
         (part / "commits" / "main").mkdir(parents=True)
-        about = {"format": _FORMAT, "schema": schema.to_json()}
+        about = {"format": FORMAT, "schema": schema.to_json()}
         write_file(part / "tilth.json", json.dumps(about, indent=1), sync=sync)
         core = Core(part, schema, branch="main", durability=durability)
         core.store.create()

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from tilth.changes import EVENT, Changes, Field, Op, events
 from tilth.dataset.arrivals import newest, note_rejected
+from tilth.dataset.carrying import packed
 from tilth.dataset.checking import check
 from tilth.dataset.core import Core
 from tilth.dataset.disk import space
@@ -86,7 +87,7 @@ def _commit(
         txn = secrets.randbits(62) | 1
         bare = Commit(head + 1, key, txn, head, time.time(), meta=said, **about)
         commit, table = _append(core, todo, bare, follow=follow)
-        core.force()
+        core.ready()
         with core.store.forcing() as paths:
             made = log.append(commit, sync=core.store.sync, after=paths)
         if made:
@@ -141,7 +142,7 @@ def _append(core: Core, changes: Changes, commit: Commit, *, follow: bool) -> tu
     added, revived, ids = _added(core, changes, head)
     revised = changes.revised if changes.revised is not None and changes.revised.num_rows else None
     payload = _payload(core, added, revised, commit.txn)
-    start = store.append_payload(payload, commit.txn) if payload is not None else 0
+    start = store.payload.append(payload) if payload is not None else 0
     n_added = added.num_rows if added is not None else 0
     n_revised = revised.num_rows if revised is not None else 0
 
@@ -162,11 +163,14 @@ def _append(core: Core, changes: Changes, commit: Commit, *, follow: bool) -> tu
     if core.schema.label.kind == "classes":
         table = _structured(core, table, added, start, commit.txn)
     table = _with_old(table, view)
-    at = store.append_events(table, commit.txn) if table.num_rows else 0
+    marked = store.marked(table, commit.txn)
+    carried = packed(marked)
+    at = store.events.append(marked) if table.num_rows and not carried else 0
     derived = bool((_parents(added) >= 0).any())
     commit = replace(
         commit,
         events_start=at,
+        carried=carried,
         n_events=table.num_rows,
         payload_start=start,
         n_added=n_added,

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, select, update
 
 from tilth.errors import Damaged, NotFound, Parked, UsageError, did_you_mean
 from tilth.runs.tables import insert, open_tables, runs, specs, steps
-from tilth.sql import reading, writing
+from tilth.sql import alone, reading, writing
 
 __all__ = ["Journal"]
 
@@ -58,6 +58,7 @@ class Journal:
         self._finish = made.on_conflict_do_update(
             index_elements=["project", "run", "key"], set_={n: made.excluded[n] for n in names}
         )
+        self._finish_alone = alone(self._engine, self._finish, ["project", "run", "key", *names])
 
     def close(self) -> None:
         """Let go of the database."""
@@ -168,6 +169,9 @@ class Journal:
     def finish(self, run: str, key: str, result: Any, seconds: float) -> None:
         """Write a step's result (JSON) down; one that has finished before gets the new result at its old place."""
         row = self._row(run, key=key, result=result, finished=time.time(), seconds=seconds)
+        if not self.holder:  # nobody else may hold the run, so there is nothing to look at before
+            self._finish_alone(row)
+            return
         with writing(self._engine) as connection:
             self._held(connection, run)
             connection.execute(self._finish, row)
