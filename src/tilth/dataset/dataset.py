@@ -24,6 +24,7 @@ from tilth.dataset.log import Commit, branches
 from tilth.dataset.making import found, make, refuse_taken
 from tilth.dataset.readers import Imported, read
 from tilth.dataset.schema import SPLITS, Schema
+from tilth.dataset.splits import FRACTIONS
 from tilth.dataset.store import Durability
 from tilth.dataset.undoing import restoring, reverting, told
 from tilth.dataset.view import View
@@ -35,10 +36,6 @@ from tilth.record import Record
 __all__ = ["Dataset"]
 
 Ids = npt.NDArray[np.int64]
-
-FRACTIONS: Mapping[str, float] = {"train": 0.8, "valid": 0.1, "test": 0.1}
-"""How records are split where the source does not say."""
-
 
 class Dataset:
     """A living, versioned set of records on disk: open it, look at any version, commit changes, ask why.
