@@ -325,9 +325,8 @@ class Dataset:
         with self._core.lock:
             changes, counts = restoring(self._core, self.at(to).version)
             message = message or f"rollback to version {to}: {told(counts)}"
-            base = self._core.log.head
             said: dict[str, Any] = {"message": message, "actor": actor, "meta": counts}
-            return write(self._core, changes, key=None, base=base, follow=False, **said)
+            return write(self._core, changes, key=None, base=self._core.log.head, follow=False, **said)
 
     def revert(
         self, version: int, *, key: str | None = None, hold: bool = False, undone: Iterable[int] = (), **about: Any
