@@ -78,9 +78,13 @@ def aside():
         yield lambda do, *args, **options: thread.submit(do, *args, **options).result()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """Return a headless Chromium."""
+    """Return a headless Chromium.
+
+    For one file only: as long as it is there an event loop runs in this thread, and no test of another file that runs
+    a workflow could do so in the same process.
+    """
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM}: apt-get install -y --no-install-recommends chromium fonts-dejavu-core")
     from playwright.sync_api import sync_playwright
