@@ -4,6 +4,8 @@
 PYTHON ?= python3
 # Arguments for pytest, e.g. make test PYTEST_ARGS="-k store -x"
 PYTEST_ARGS ?=
+# How many processes run tests at once: one more than there are cores, because many a test waits for another process.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # At how many random moments `make crash` kills a run.
 N ?= 20
 BIN := .venv/bin
@@ -21,7 +23,7 @@ demo: .venv/.installed ## See the whole loop run on data that comes with the cod
 
 # One file goes to one worker: what the tests of a file share is made once.
 test: .venv/.installed ## Run all tests and the examples of the docstrings
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 check: .venv/.installed ## Formatting, lint, types, floors, and whether reference pages and drawings are up to date
 	$(BIN)/ruff format --check .

@@ -15,7 +15,6 @@ _ROWS = 1 << 18
 _FEW = 1 << 14
 """New rows up to which all that every view needs is read at once: it takes no longer than one column of them."""
 _TOGETHER = ("key_hash", "content", "revises", "parent")
-_NONE: npt.NDArray[Any] = np.empty(0)
 
 
 class Columns:
@@ -37,13 +36,16 @@ class Columns:
             if at < n:
                 others = _TOGETHER if n - at <= _FEW else ()
                 self._extend([name, *(c for c in others if c != name and self._length(c) == at)], at, n)
-            return self._held.get(name, _NONE)[:n]
+            return self._held[name][:n] if name in self._held else np.empty(0, self._type(name))
+
+    def _type(self, name: str) -> Any:
+        return np.uint64 if name == "content" else self._types[name]
 
     def _length(self, name: str) -> int:
-        return len(self._held.get(name, _NONE))
+        return len(self._held[name]) if name in self._held else 0
 
     def _extend(self, names: Sequence[str], at: int, n: int) -> None:
-        new = {name: np.empty(n - at, np.uint64 if name == "content" else self._types[name]) for name in names}
+        new = {name: np.empty(n - at, self._type(name)) for name in names}
         for start in range(at, n, _ROWS):
             some = self._read([_source(name) for name in names], start, min(_ROWS, n - start))
             for name, into in new.items():

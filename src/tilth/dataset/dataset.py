@@ -37,6 +37,7 @@ __all__ = ["Dataset"]
 
 Ids = npt.NDArray[np.int64]
 
+
 class Dataset:
     """A living, versioned set of records on disk: open it, look at any version, commit changes, ask why.
 
