@@ -111,6 +111,16 @@ def test_damage_is_named(pets: Dataset, compacted: bool) -> None:
             _ = Dataset.open(pets.path).at(2).view
 
 
+def test_events_that_moved_behind_those_of_a_later_version_are_read_in_order(pets: Dataset) -> None:
+    pets.commit(label(pets, ["p0"], "dog"))  # carried by its commit
+    pets.commit(label(pets, ["p0"], "cat", reason="long " * 20_000))  # too large for that
+    pets.compact()  # the first stands behind the second now, with nothing between
+    again = Dataset.open(pets.path)
+    assert [again.at(v).labels(again.ids(["p0"])) for v in range(3)] == [["cat"], ["dog"], ["cat"]]
+    assert [e.after for e in again.history("p0")] == ["cat", "dog", "cat"]
+    assert again.diff(0, 1)["after"].to_pylist() == ["dog"]
+
+
 def test_what_commits_carry_moves_into_the_table_of_events(pets: Dataset) -> None:
     reader, other = Dataset.open(pets.path), pets.branch("other")
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +135,10 @@ class Core:
         end = max((c.events_start + c.n_events for c in placed), default=0)
         table = self.store.events.read(columns, start, end - start)
         counts = [c.n_events for c in commits]
-        if len(placed) < len(commits) or end - start != sum(
-            counts
-        ):  # some are carried, or those of other branches, or of crashed writers, between
+        together = all(a.events_start + a.n_events == b.events_start for a, b in pairwise(placed))
+        if len(placed) < len(commits) or not together:
+            # some are carried, or stand behind those of a later version because they were; or those of other branches,
+            # or of crashed writers, stand between
             table = pa.concat_tables(
                 [
                     unpacked(c.carried).select(columns)

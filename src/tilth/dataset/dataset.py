@@ -326,8 +326,8 @@ class Dataset:
         with self._core.lock:
             changes, counts = restoring(self._core, self.at(to).version)
             message = message or f"rollback to version {to}: {told(counts)}"
-            said: dict[str, Any] = {"message": message, "actor": actor, "meta": counts}
-            return write(self._core, changes, key=None, base=self._core.log.head, follow=False, **said)
+            about: dict[str, Any] = {"message": message, "actor": actor, "meta": counts, "base": self._core.log.head}
+            return write(self._core, changes, key=None, follow=False, **about)
 
     def revert(
         self, version: int, *, key: str | None = None, hold: bool = False, undone: Iterable[int] = (), **about: Any
@@ -356,8 +356,7 @@ class Dataset:
 
     def _must_follow(self, verb: str) -> None:
         if self._pinned is not None:
-            there = f"Dataset.open({str(self.path)!r})"
-            raise UsageError(f"this is version {self._pinned}, held still by at(); {verb} {there}")
+            raise UsageError(f"this is version {self._pinned}, held still by at(); {verb} Dataset.open('{self.path}')")
 
     # -- why -------------------------------------------------------------------------------------------------------
 
