@@ -21,9 +21,10 @@ help: ## Show this list
 demo: .venv/.installed ## See the whole loop run on data that comes with the code
 	$(BIN)/tilth demo
 
-# One file goes to one worker: what the tests of a file share is made once.
+# One file goes to one worker: what the tests of a file share is made once. One thread each: with more, the numeric
+# libraries of all these processes wait for one another, and the tests take a third longer.
 test: .venv/.installed ## Run all tests and the examples of the docstrings
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 check: .venv/.installed ## Formatting, lint, types, floors, and whether reference pages and drawings are up to date
 	$(BIN)/ruff format --check .
@@ -47,7 +48,7 @@ docs: .venv/.installed ## Write docs/reference out of the docstrings, and draw t
 	$(BIN)/python -m tools.drawings
 
 crash: .venv/.installed ## Only the tests that kill processes; make crash N=200 kills at so many random moments
-	TILTH_CRASHES=$(N) $(BIN)/python -m pytest -m crash $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 TILTH_CRASHES=$(N) $(BIN)/python -m pytest -m crash $(PYTEST_ARGS)
 
 lock: .venv/.installed ## Choose all versions anew and write them to constraints.txt
 	$(BIN)/python -m tools.lock
