@@ -206,6 +206,37 @@ def test_the_picture_the_curve_and_the_rounds_follow_the_run(served, project, be
 
 
 @pytest.mark.browser
+def test_the_page_keeps_up_also_where_its_parts_come_late_over_a_slow_line(served, project, begun, visit):
+    journal, name = begun
+    site = Site(project)
+    page = visit(served, f"{served.address}/enter?token={site.people.invite('lea', 'owner')}")
+    site.close()
+
+    def late(route):
+        """Hold a script back until those before it have run, and what they put off for later has too."""
+        page.wait_for_function("() => window.htmx")
+        page.evaluate("new Promise((go) => setTimeout(() => setTimeout(go)))")
+        route.continue_()
+
+    page.route("**/hx-sse*", late)
+    page.goto(f"{served.address}/runs/{name}")
+    finish(journal, name, "r0/start", version=0, spec="5f2c")
+    page.wait_for_selector('#last:not([data-at="0"])')
+
+
+@pytest.mark.browser
+def test_the_page_tries_again_where_its_first_connection_came_to_nothing(served, project, begun, visit):
+    journal, name = begun
+    site = Site(project)
+    page = visit(served, f"{served.address}/enter?token={site.people.invite('tia', 'owner')}")
+    site.close()
+    page.route("**/events*", lambda route: route.fulfill(status=204), times=1)
+    page.goto(f"{served.address}/runs/{name}")
+    finish(journal, name, "r0/start", version=0, spec="5f2c")
+    page.wait_for_selector('#last:not([data-at="0"])')
+
+
+@pytest.mark.browser
 def test_a_finished_run_is_shown_and_hostile_names_stay_text(served, project, visit):
     site = Site(project)
     page = visit(served, f"{served.address}/enter?token={site.people.invite('rea', 'reviewer')}")

@@ -106,18 +106,6 @@ def looked_at(page, name):
     page.emulate_media(color_scheme="light")
 
 
-def comes_to(page, found):
-    """Wait for what a run's page is to show; looked at anew now and then, as somebody would on a busy machine."""
-    from playwright.sync_api import TimeoutError as Late
-
-    for _ in range(6):
-        try:
-            return page.locator(found).first.wait_for(timeout=20_000)
-        except Late:
-            page.reload()
-    return page.locator(found).first.wait_for()
-
-
 def label(page, truth, n, wrong=()):
     """Answer n tasks by keys, some of them wrongly."""
     for i in range(n):
@@ -144,7 +132,7 @@ def test_the_whole_story(project, served, visit, truth, tmp_path):
     looked_at(owner, "runs-empty")
     launch(project)
     owner.goto(f"{served.address}/runs/run-1")
-    comes_to(owner, "[data-standing=waiting]")
+    owner.locator("[data-standing=waiting]").wait_for(timeout=90_000)
     looked_at(owner, "run-waiting")
 
     # Two annotators, each in a browser of their own, differ over one record
@@ -160,7 +148,7 @@ def test_the_whole_story(project, served, visit, truth, tmp_path):
 
     # The expert sees who said what, and decides
     expert = visit(served, invited(project, served, "eva", "reviewer"))
-    comes_to(owner, ".asked:has-text('expert')")
+    owner.locator(".asked:has-text('expert')").first.wait_for(timeout=90_000)
     expert.goto(f"{served.address}/review")
     expert.locator("#record img").first.wait_for(timeout=60_000)
     votes = " ".join(expert.locator("#record .vote").all_inner_texts())
@@ -170,7 +158,7 @@ def test_the_whole_story(project, served, visit, truth, tmp_path):
     label(expert, truth, 1)
 
     # The run goes on by itself, and the page with it
-    comes_to(owner, "[data-standing=done]")
+    owner.locator("[data-standing=done]").wait_for(timeout=90_000)
     assert owner.locator("#round-1").count() == 1
     looked_at(owner, "run-done")
     dataset = Dataset.open(project / "dataset")

@@ -89,6 +89,7 @@ class Watch:
         self._graph = graph_of(site, self._run)
         self._journal = journal_of(site.path, site.engine)
         self._alive = time.monotonic()
+        self._moved = False
         self._news = asyncio.Event()
         self.listeners = 0
         self.over = False
@@ -125,14 +126,15 @@ class Watch:
 
     def _again(self) -> Look | None:
         try:
-            moved = self._run.follow(self._journal)
+            self._moved |= self._run.follow(self._journal)
         except NotFound:
             return Look(self._run, "gone", {}, moment=self.look.moment + 1, gone=True)
-        if not moved and time.monotonic() - self._alive < _ALIVE:
+        if not self._moved and time.monotonic() - self._alive < _ALIVE:
             return None
         self._alive = time.monotonic()
         look = look_at(self._site, self._run, self._graph, moment=self.look.moment + 1)
         same = (look.standing, look.at_work, look.asked) == (self.look.standing, self.look.at_work, self.look.asked)
+        moved, self._moved = self._moved, False  # not before: what was read is told also where the look above failed once
         return None if same and not moved else look
 
 
