@@ -1,60 +1,27 @@
-"""A scikit-learn estimator as JSON, for a run's journal, and as a file without pickle, for a model's folder."""
+"""A scikit-learn estimator as JSON, for a run's journal."""
 
 import importlib
 import io
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any, cast
-from zipfile import BadZipFile
 
 import numpy as np
-import skops.io
 from sklearn.base import BaseEstimator
 from sklearn.compose import make_column_selector
 
-from tilth.errors import Damaged, DataError, NotFound, UsageError
+from tilth.errors import NotFound, UsageError
 from tilth.functions import find, source_hash, where
 
-__all__ = ["estimator_from_spec", "estimator_spec", "load_parts", "package_versions", "save_parts"]
+__all__ = ["estimator_from_spec", "estimator_spec", "package_versions", "shown"]
 
 _LIBRARIES = ("numpy", "scipy", "sklearn")
 """Packages whose code is told by their version; everything else is told by a hash of its source as well."""
 
 _PLAIN_TYPES = {"float": float, "int": int, "str": str, "bool": bool, "object": object}
-
-# What fitted scikit-learn estimators hold beside estimators and arrays, found by fitting every estimator of 1.9
-# and asking skops. Functions are left out on purpose: a file may only name those that the user's own estimator names.
-_FITTED_TYPES = frozenset(
-    {
-        "numpy.dtype",
-        "scipy.interpolate._bsplines.BSpline",
-        "sklearn.calibration._CalibratedClassifier",
-        "sklearn.calibration._SigmoidCalibration",
-        "sklearn.calibration._TemperatureScaling",
-        "sklearn.cluster._bisect_k_means._BisectingTree",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
-        "sklearn.metrics._scorer._PassthroughScorer",
-        "sklearn.model_selection._split.KFold",
-        "sklearn.model_selection._split.StratifiedKFold",
-        "sklearn.neighbors._ball_tree.BallTree",
-        "sklearn.neighbors._kd_tree.KDTree",
-        "sklearn.tree._tree.Tree",
-        "sklearn.utils._bunch.Bunch",
-    }
-)
-_FITTED_MODULES = frozenset(
-    {
-        "sklearn._loss.loss",
-        "sklearn.gaussian_process.kernels",
-        "sklearn.metrics._dist_metrics",
-        "sklearn.neural_network._stochastic_optimizers",
-    }
-)
 
 
 def estimator_spec(estimator: object, *, path: str = "estimator") -> dict[str, Any]:
@@ -73,7 +40,7 @@ def estimator_spec(estimator: object, *, path: str = "estimator") -> dict[str, A
     cls = type(estimator)
     if not _is_part(cls):
         raise UsageError(
-            f"{path}: {_shown(estimator)} is no scikit-learn estimator; a class of yours must extend BaseEstimator"
+            f"{path}: {shown(estimator)} is no scikit-learn estimator; a class of yours must extend BaseEstimator"
         )
     name, params = _place(cls, path), cast(Any, estimator).get_params(deep=False)
     if params.get("memory") is not None:
@@ -128,77 +95,6 @@ def package_versions(spec: object) -> dict[str, str]:
     return {name: str(version) for name, version in versions.items() if version is not None}
 
 
-def save_parts(parts: object, file: Path, *, like: object) -> None:
-    """Write fitted estimators (one, or a dict or list of them) by skops, without pickle.
-
-    `like` is the unfitted estimator that they came from. What could not be read back is refused now: a UsageError
-    names the types in question.
-    """
-    try:
-        data = skops.io.dumps(parts)
-        refused = _refused(skops.io.get_untrusted_types(data=data), like)
-    except Exception as error:
-        raise UsageError(f"{_shown(parts)} cannot be stored without pickle: {error}. Use another estimator") from error
-    if refused:
-        raise UsageError(
-            f"{_shown(parts)} cannot be stored without pickle: once trained it holds {', '.join(refused)}. "
-            "Use another estimator, or hold these as arrays in your own class"
-        )
-    file.write_bytes(data)
-
-
-def load_parts(file: Path, *, like: object) -> Any:
-    """Read back what `save_parts` wrote; nothing is unpickled.
-
-    A file may name arrays, scikit-learn's own estimators and their inner types, and the types and functions that `like`
-    (the user's unfitted estimator) itself holds. Anything else is a DataError, and nothing of the file is built.
-    (The numbers inside are not checked: a forged decision tree can crash the process that predicts with it.)
-    """
-    try:
-        data = file.read_bytes()
-        named = skops.io.get_untrusted_types(data=data)
-    except FileNotFoundError:
-        raise Damaged(f"{file}: this part of a trained model is missing; delete the folder and train again") from None
-    except (BadZipFile, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise Damaged(
-            f"{file}: this is no model that Tilth wrote ({error}); delete the folder and train again"
-        ) from error
-    refused = _refused(named, like)
-    if refused:
-        raise DataError(
-            f"{file}: the file names {', '.join(refused)}, which {_shown(like)} does not hold; nothing of it was "
-            "loaded. If it is your own, delete the folder and train again"
-        )
-    try:
-        return skops.io.loads(data, trusted=named)
-    except Exception as error:
-        raise Damaged(
-            f"{file}: this is no model that Tilth wrote ({error}); delete the folder and train again"
-        ) from error
-
-
-def _refused(named: Sequence[str], like: object) -> list[str]:
-    foreign = [name for name in named if not _fitted_type(name)]
-    if not foreign:
-        return []
-    own = set(skops.io.get_untrusted_types(data=skops.io.dumps(like)))
-    # A script's own functions are `__main__` here and the module of the file's name in the process that trains.
-    script = Path(getattr(sys.modules["__main__"], "__file__", None) or "__main__").stem
-    own |= {f"{script}.{name.removeprefix('__main__.')}" for name in own if name.startswith("__main__.")}
-    return [name for name in foreign if name not in own]
-
-
-def _fitted_type(name: str) -> bool:
-    if name in _FITTED_TYPES:
-        return True
-    module, _, attribute = name.rpartition(".")
-    if module not in _FITTED_MODULES:
-        return False
-    # Such a module also holds names that it imported itself; only its own classes count.
-    cls = getattr(importlib.import_module(module), attribute, None)
-    return isinstance(cls, type) and cls.__module__ == module
-
-
 def _encode(value: Any, path: str) -> Any:
     if value is None or type(value) in (bool, int, str):
         return value
@@ -233,7 +129,7 @@ def _encode(value: Any, path: str) -> Any:
     elif callable(value):
         return _encode_function(value, path)
     raise UsageError(
-        f"{path}: {_shown(value)} cannot be told in JSON, so equal models could not be recognised. "
+        f"{path}: {shown(value)} cannot be told in JSON, so equal models could not be recognised. "
         "Give a number, text, list, estimator or top-level function there (random_state and cv: an integer)"
     )
 
@@ -249,7 +145,7 @@ def _encode_type(value: type, path: str) -> dict[str, str]:
 def _encode_function(value: Callable[..., Any], path: str) -> dict[str, str]:
     if type(value) is not FunctionType and not _of_library(str(getattr(value, "__module__", ""))):
         raise UsageError(
-            f"{path}: {_shown(value)} has no name under which it can be found again. "
+            f"{path}: {shown(value)} has no name under which it can be found again. "
             "Define a function with `def` at the top level of a file and name it here"
         )
     told = {"function": _place(value, path)}
@@ -352,6 +248,11 @@ def _of_library(module: str) -> bool:
     return module.partition(".")[0] in _LIBRARIES
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a value in one line of at most 80 characters, for an error.
+
+    >>> shown("a" * 200)[-5:]
+    'aa...'
+    """
     text = io.StringIO(repr(value)).readline().rstrip()
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -23,7 +23,7 @@ from sklearn.preprocessing import Normalizer, OneHotEncoder
 
 from tilth.errors import Damaged, UsageError
 from tilth.functions import find
-from tilth.integrations.estimator_spec import load_parts, save_parts
+from tilth.integrations.estimator_file import load_parts, save_parts
 from tilth.integrations.inputs import cells, column_kind, taught
 from tilth.integrations.media import AudioFeatures, ImageFeatures
 from tilth.protocols import Fitted, Floats, Model, Task

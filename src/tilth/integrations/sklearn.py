@@ -20,12 +20,11 @@ from sklearn.utils.validation import has_fit_parameter
 
 from tilth.errors import Damaged, DataError, TilthError, UsageError
 from tilth.integrations.ensembles import checked_epochs, has_members, has_stages, in_epochs, member_scores, stage_scores
+from tilth.integrations.estimator_file import load_parts, save_parts
 from tilth.integrations.estimator_spec import (
     estimator_from_spec,
     estimator_spec,
-    load_parts,
     package_versions,
-    save_parts,
 )
 from tilth.integrations.inputs import inputs, taught
 from tilth.integrations.scores import name_of, scores

@@ -134,7 +134,8 @@ class Watch:
         self._alive = time.monotonic()
         look = look_at(self._site, self._run, self._graph, moment=self.look.moment + 1)
         same = (look.standing, look.at_work, look.asked) == (self.look.standing, self.look.at_work, self.look.asked)
-        moved, self._moved = self._moved, False  # not before: what was read is told also where the look above failed once
+        # not before: what was read is told also where the look above failed once
+        moved, self._moved = self._moved, False
         return None if same and not moved else look
 
 
