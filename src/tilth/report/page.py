@@ -47,6 +47,7 @@ def render(run: Run) -> str:
     made = changes(run)
     results = {step["key"]: step["result"] for step in run.steps}
     graph = recall(run.spec, dataset)
+    lit = graph.lit(light(graph, run.spec, results, run.standing))
     return (
         _templates()
         .get_template("report.html")
@@ -54,7 +55,8 @@ def render(run: Run) -> str:
             run=run,
             name=dataset.name,
             standing=run.standing,
-            drawing=Drawing(graph.lit(light(graph, run.spec, results, run.standing))).svg,
+            wide=Drawing(lit).svg,
+            tall=Drawing(lit, "down").svg,
             charts=_charts(rounds),
             headline=_headline(rounds),
             rounds=[_row(run, r) for r in rounds],

@@ -49,17 +49,20 @@ function draw() {
     label, stroke: colour, width: 2, dash, spanGaps: true, value: (_, v) => shown(v),
     points: { show: true, size: dash ? 6 : 8, fill: colour },
   });
+  const xs = curve[x];
+  // a single point stands in the middle: uPlot would draw an axis of a hundred for it
+  const span = (_, lo, hi) => (xs.length === 1 || lo === hi ? [xs[0] - 0.5, xs[0] + 0.5] : [lo, hi + (hi - lo) * 0.02]);
   const axis = { stroke: soft, grid, ticks: grid, font: "12px system-ui" };
   const label = form.x.selectedOptions[0].text;
   plot = new uPlot({
     width: holder.clientWidth, height: 280,
-    scales: { x: { time: false, range: (_, lo, hi) => (lo === hi ? [lo - 1, hi + 1] : [lo, hi + (hi - lo) * 0.02]) } },
+    scales: { x: { time: false, range: span } },
     axes: [{ ...axis, incrs: x === "minutes" ? undefined : whole, label, labelFont: "12px system-ui", labelSize: 20 }, { ...axis, size: 64 }],
     series: [
       { label, value: (_, v, __, i) => (v === null || v === undefined ? "–" : `${v} (round ${curve.round[i]}, version ${curve.version[i]})`) },
       line("valid", ink(".keys .valid")), line("test", ink(".keys .test"), [6, 4]),
     ],
-  }, [curve[x], curve.valid[metric] ?? [], curve.test[metric] ?? []], holder);
+  }, [xs, curve.valid[metric] ?? [], curve.test[metric] ?? []], holder);
   plot.over.addEventListener("click", () => {
     const i = plot.cursor.idx;
     if (i !== null) location.assign(`/runs/${section.dataset.run}?version=${curve.version[i]}#version`);
