@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from tilth.cli.loading import open_dataset
+from tilth.cli.opening import open_dataset
 from tilth.cli.terminal import note, say, working
 from tilth.cli.words import clean, count
 from tilth.dataset.foreseeing import spoken, would_roll_back

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tilth.cli.loading import open_dataset
+from tilth.cli.opening import open_dataset
 from tilth.cli.terminal import say, table, working
 from tilth.cli.words import as_json, clean, count, number, rows
 from tilth.dataset import Dataset

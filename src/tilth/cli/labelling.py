@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tilth.cli.keys import choices, matching, one_key, read_key, read_line
-from tilth.cli.loading import open_dataset
+from tilth.cli.opening import open_dataset
 from tilth.cli.showing import shown
 from tilth.cli.terminal import note, say
 from tilth.cli.words import as_json, clean, count

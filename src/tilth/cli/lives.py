@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tilth.cli.loading import known_runs, open_dataset, workflow_in
+from tilth.cli.loading import known_runs, workflow_in
+from tilth.cli.opening import open_dataset
 from tilth.cli.running import Wish
 from tilth.cli.running import run as go
 from tilth.cli.terminal import interactive, note, say, table

@@ -1,4 +1,4 @@
-"""From the arguments of a command to what they name: a workflow in a file, a dataset in a folder."""
+"""From the arguments of a command to what they name: a workflow in a file, the runs of a project."""
 
 import contextlib
 import traceback
@@ -12,7 +12,7 @@ from tilth.runs import Run
 from tilth.runs.home import home_of, journal_of
 from tilth.workflow import Workflow
 
-__all__ = ["known_runs", "open_dataset", "workflow_in"]
+__all__ = ["known_runs", "workflow_in"]
 
 
 def workflow_in(file: Path, name: str | None) -> tuple[Path, Workflow]:
@@ -40,11 +40,6 @@ def workflow_in(file: Path, name: str | None) -> tuple[Path, Workflow]:
     if name is None and len({id(w) for w in found.values()}) > 1:
         raise UsageError(f"{path} has several workflows: {', '.join(found)}. Say which: --name {next(iter(found))}")
     return path, found[name] if name is not None else next(iter(found.values()))
-
-
-def open_dataset(project: Path, *, branch: str = "main") -> Dataset:
-    """Open the dataset of a project's folder, of a workflow's file in it, or a dataset itself."""
-    return Dataset.open(project.parent if project.suffix == ".py" and project.is_file() else project, branch=branch)
 
 
 def known_runs(dataset: Dataset, *, engine: str | None = None) -> list[Run]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tilth.cli.history import when
-from tilth.cli.loading import open_dataset
+from tilth.cli.opening import open_dataset
 from tilth.cli.terminal import paragraph, say
 from tilth.cli.words import as_json, clean
 from tilth.dataset.telling import sentence, standing, told

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tilth.cli.loading import open_dataset
+from tilth.cli.opening import open_dataset
 from tilth.cli.terminal import say, working
 from tilth.errors import NotFound
 from tilth.report import report as write

@@ -10,7 +10,8 @@ from tilth.actions.grow import Augment, Modify
 from tilth.actions.label import Annotate
 from tilth.asking import put_alone
 from tilth.changes import Changes, Op, events
-from tilth.cli.loading import open_dataset, workflow_in
+from tilth.cli.loading import workflow_in
+from tilth.cli.opening import open_dataset
 from tilth.cli.terminal import say
 from tilth.cli.words import clean, count
 from tilth.dataset import Dataset

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tilth.algebra import Signal, show
-from tilth.cli.loading import open_dataset
+from tilth.cli.opening import open_dataset
 from tilth.cli.terminal import note, say, table, working
 from tilth.cli.words import as_json, clean, count, number
 from tilth.dataset.schema import SPLITS

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tilth.cli.loading import open_dataset
+from tilth.cli.opening import open_dataset
 from tilth.cli.terminal import say, table
 from tilth.cli.words import as_json, clean, count, duration, number
 from tilth.dataset import Dataset
