@@ -5,11 +5,11 @@ import random
 import select
 import shutil
 import signal
-import subprocess
-import sys
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -40,16 +40,17 @@ class Exam:
         """Return the URL of the engine for a dataset, None for the local one."""
         return f"sqlite:///{folder.with_suffix('.engine')}" if self.engine == "durable" else None
 
-    def launch(self, folder: Path, *more: str, kill: str = "") -> subprocess.Popen[str]:
+    def program(self, folder: Path, *more: str) -> tuple[Any, ...]:
         engine = [f"engine={self.at(folder)}"] if self.at(folder) else []
-        return launch(folder, *self.flags, *engine, *more, kill=kill)
+        return launching.as_program, str(PROGRAM), str(folder), *self.flags, *engine, *more
+
+    def launch(self, folder: Path) -> AbstractContextManager[tuple[BaseProcess, IO[str]]]:
+        """Run it, with a training child, in a process that can be killed; with what it says."""
+        return launching.running(*self.program(folder))
 
     def go(self, folder: Path, *, kill: str = "") -> tuple[int, str]:
-        """Run it in a process forked from one that has imported everything: its exit code, and what it said."""
-        engine = [f"engine={self.at(folder)}"] if self.at(folder) else []
-        out = folder.with_suffix(".out")
-        flags = ("inline", *self.flags, *engine)
-        return launching.launch(launching.as_program, str(PROGRAM), str(folder), *flags, out=out, kill=kill)
+        """Run it to its end, or to the fault point `kill`: its exit code, and what it said."""
+        return launching.launch(*self.program(folder, "inline"), out=folder.with_suffix(".out"), kill=kill)
 
     def decisions(self, folder: Path) -> dict[str, Any]:
         return decisions(Run(Dataset.open(folder), engine=self.at(folder)))
@@ -62,17 +63,6 @@ class Unkilled:
     digest: str
     decided: dict[str, Any]
     keys: list[str]
-
-
-def launch(folder: Path, *flags: str, kill: str = "") -> subprocess.Popen[str]:
-    env = os.environ | {"TILTH_KILL": kill, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, str(PROGRAM), str(folder), *flags],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=env,
-    )
 
 
 def decisions(done: Run) -> dict[str, Any]:
@@ -100,11 +90,11 @@ def unkilled(exam: Exam, start: Path, tmp_path_factory: pytest.TempPathFactory) 
     """By the local engine, whichever is examined: an engine decides nothing."""
     folder = tmp_path_factory.mktemp("crash") / "unkilled"
     shutil.copytree(start, folder)
-    process = launch(folder, "inline", *exam.flags)
-    out, err = process.communicate()
-    assert process.returncode == 0, err
+    out = folder.with_suffix(".out")
+    code, said = launching.launch(launching.as_program, str(PROGRAM), str(folder), "inline", *exam.flags, out=out)
+    assert code == 0, said
     run = Run(Dataset.open(folder))
-    return Unkilled(out.split()[-1], decisions(run), [s["key"] for s in run.steps if s["key"] != "outcome"])
+    return Unkilled(said.split()[-1], decisions(run), [s["key"] for s in run.steps if s["key"] != "outcome"])
 
 
 def test_killed_before_inside_and_after_every_step(exam: Exam, start: Path, unkilled: Unkilled, tmp_path: Path) -> None:
@@ -136,21 +126,19 @@ def test_killed_at_random_moments(exam: Exam, start: Path, unkilled: Unkilled, t
         shutil.copytree(start, folder)
         over = False
         while not over:
-            with exam.launch(folder) as process:
-                assert process.stdout is not None
+            with exam.launch(folder) as (process, said):
                 lines = random_moments.randint(1, 12) if killed < exam.moments else None
-                over = not all(process.stdout.readline() for _ in range(lines)) if lines else True
+                over = not all(said.readline() for _ in range(lines)) if lines else True
                 if not over:
                     process.kill()
                     killed += 1
-                _, err = process.communicate()
             over = over or Run(Dataset.open(folder), engine=exam.at(folder)).state == "done"
-            assert not over or process.returncode in (0, -signal.SIGKILL), err
+            assert not over or process.exitcode in (0, -signal.SIGKILL)
         assert Dataset.open(folder).digest() == unkilled.digest
         assert exam.decisions(folder) == unkilled.decided
 
 
-def children(process: subprocess.Popen[str]) -> set[int]:
+def children(process: BaseProcess) -> set[int]:
     """Return the processes that any thread of a process has started."""
     lists = [p.read_text().split() for p in Path(f"/proc/{process.pid}/task").glob("*/children")]
     return {int(child) for some in lists for child in some}
@@ -160,15 +148,14 @@ def test_a_killed_training_child_is_replaced(exam: Exam, start: Path, unkilled: 
     folder = tmp_path / "killed"
     shutil.copytree(start, folder)
     killed, last = 0, ""
-    with exam.launch(folder) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
+    with exam.launch(folder) as (process, said):
+        for line in said:
             if line.startswith("evaluated") and killed == 0:  # it is idle now; the next training finds it gone
                 for child in children(process):
                     os.kill(child, signal.SIGKILL)
                     killed += 1
             last = line
-    assert process.returncode == 0
+    assert process.exitcode == 0
     assert killed == 1
     assert last.split()[-1] == unkilled.digest
 
@@ -176,9 +163,8 @@ def test_a_killed_training_child_is_replaced(exam: Exam, start: Path, unkilled: 
 def test_the_training_child_ends_with_its_parent(exam: Exam, start: Path, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     shutil.copytree(start, folder)
-    with exam.launch(folder) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
+    with exam.launch(folder) as (process, said):
+        for line in said:
             if line.startswith("evaluated"):
                 break
         handles = [os.pidfd_open(child) for child in children(process)]
@@ -192,9 +178,8 @@ def test_the_training_child_ends_with_its_parent(exam: Exam, start: Path, tmp_pa
 def test_a_second_launcher_is_refused_and_told_who_holds_it(exam: Exam, start: Path, tmp_path: Path) -> None:
     folder = tmp_path / "held"
     shutil.copytree(start, folder)
-    with exam.launch(folder) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+    with exam.launch(folder) as (process, said):
+        said.readline()
         with pytest.raises(Busy, match=str(process.pid)):
             crash_program.start(
                 folder, "inline", *exam.flags, *([f"engine={exam.at(folder)}"] if exam.at(folder) else [])

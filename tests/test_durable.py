@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests import crash_program
+from tests import crash_program, launching
 from tests.test_crash import decisions
 from tilth.dataset import Dataset
 from tilth.demo.data import digits
@@ -32,7 +32,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 PROGRAM = """
 import os
-import sys
 from pathlib import Path
 
 from tilth import Gate, Oracle, Record, Rule, Workflow, annotate, augment, labeled, margin, rounds, unlabeled
@@ -61,10 +60,11 @@ workflow = Workflow(
     until=rounds() >= 1,
 )
 
-if __name__ == "__main__":
+
+def main(engine):
     from tilth.runs.durable import submit
 
-    submit(workflow, engine=sys.argv[1], source=__file__)
+    submit(workflow, engine=engine, source=__file__)
 """
 """A project's workflow file, with its own function, which fails while there is a file `broken`, and waits at a named
 pipe `gate` until somebody writes to it."""
@@ -114,7 +114,11 @@ def outcome(project: Path, engine: str | None = None) -> Came:
 
 
 def submit(project: Path, engine: str) -> None:
-    subprocess.run([sys.executable, "workflow.py", engine], cwd=project, check=True)
+    """Hand a project's run to the workers, from a process that has ended by then."""
+    code, said = launching.launch(
+        launching.as_program, str(project / "workflow.py"), engine, out=project / "submitted.txt"
+    )
+    assert code == 0, said
 
 
 class Heard:
@@ -244,10 +248,11 @@ workflow = Workflow(
     until=rounds() >= 1,
 )
 
-if __name__ == "__main__":
+
+def main(engine):
     from tilth.runs.durable import submit
 
-    submit(workflow, engine=sys.argv[1], source=__file__)
+    submit(workflow, engine=engine, source=__file__)
 """
 
 
