@@ -3,15 +3,18 @@
 import contextlib
 import json
 import socket
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
 
 import uvicorn
+from sqlalchemy.exc import OperationalError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
+from tilth.errors import TilthError
 from tilth.web import door, label, records, run, runs, team
 from tilth.web.guard import Guard
 from tilth.web.people import OWNER
@@ -79,5 +82,13 @@ def serve(
         ssl_certfile=cert,
         ssl_keyfile=key,
     )
+    threading.Thread(target=_warm, args=[site], daemon=True).start()
     ready(f"{address}/enter?token={token}")
     uvicorn.Server(config).run(sockets=[bound])
+
+
+def _warm(site: Site) -> None:
+    """Look at the newest run once: what its page needs is imported before somebody waits for it."""
+    with contextlib.suppress(TilthError, OperationalError):  # there is no run yet: then there is nothing to wait for
+        newest = site.run()
+        run.look_at(site, newest, run.graph_of(site, newest))
