@@ -4,6 +4,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -48,8 +49,8 @@ class Value:
 
     def children(self) -> Iterator["Value"]:
         """Yield the values that this one is made of."""
-        for item in fields(cast(Any, self)):
-            yield from _values(getattr(self, item.name))
+        for name in _names(type(self)):
+            yield from _values(getattr(self, name))
 
     def walk(self) -> Iterator["Value"]:
         """Yield this value and everything inside it."""
@@ -64,7 +65,7 @@ class Value:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return {"$": self.tag} | {item.name: to_json(getattr(self, item.name)) for item in fields(cast(Any, self))}
+        return {"$": self.tag} | {name: to_json(getattr(self, name)) for name in _names(type(self))}
 
     @classmethod
     def restore(cls, data: Mapping[str, Any]) -> "Value":
@@ -76,6 +77,11 @@ class Value:
             f"{self!r} is a value that is looked at later, in every round, so it is neither true nor false now. "
             "Combine conditions with & | ~ instead of and, or, not; write a < b and b < c as (a < b) & (b < c)"
         )
+
+
+@cache  # a run looks through its values some two hundred times a round, and a class keeps its fields
+def _names(cls: type[Value]) -> tuple[str, ...]:
+    return tuple(item.name for item in fields(cast(Any, cls)))
 
 
 def _values(item: Any) -> Iterator[Value]:
