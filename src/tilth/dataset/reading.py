@@ -40,7 +40,7 @@ def checked(view: View, ids: Ids) -> Ids:
 
 def features(core: Core, view: View, ids: Ids, columns: Sequence[str] | None) -> pa.Table:
     """Return the user's columns of records, in the given order."""
-    return core.contents.of(view.payload[checked(view, ids)], _names(core, columns), most=2 * len(ids) > len(view))
+    return core.contents.of(view.payload[checked(view, ids)], _names(core, columns), n=len(view))
 
 
 def table(core: Core, view: View, ids: Ids, columns: Sequence[str] | None) -> pa.Table:
