@@ -21,6 +21,7 @@ _ENDED = ("done", "cancelled")
 
 _ABOUT = (runs.c.run, runs.c.spec, runs.c.branch, runs.c.state, runs.c.why, runs.c.source, runs.c.started, runs.c.ended)
 
+_ASKED = select(runs.c.asked).where(runs.c.project == bindparam("project"), runs.c.run == bindparam("run"))
 _THIS = and_(steps.c.project == bindparam("project"), steps.c.run == bindparam("run"))
 _RESULT = select(steps.c.result).where(_THIS, steps.c.key == bindparam("key"))
 _SINCE = select(steps.c.number, steps.c.key, steps.c.result, steps.c.finished, steps.c.seconds).where(
@@ -124,12 +125,12 @@ class Journal:
 
     def requested(self, run: str) -> str | None:
         """Return what is asked of a run, and take it: it is told once."""
-        asked = select(runs.c.asked).where(self._is(run))
+        this = {"project": self.project, "run": run}
         with reading(self._engine) as connection:
-            if connection.scalar(asked) is None:
+            if connection.scalar(_ASKED, this) is None:
                 return None
         with writing(self._engine) as connection:
-            what = connection.scalar(asked.with_for_update())
+            what = connection.scalar(_ASKED.with_for_update(), this)
             connection.execute(update(runs).where(self._is(run)).values(asked=None))
         return what
 
