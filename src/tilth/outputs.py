@@ -32,6 +32,8 @@ KINDS: Mapping[str, str] = {
 LEARNED, THERE = 2, 1
 """What part a record had in a training: the model learned from it, or it was there all the same. 0: it came later."""
 
+_SMALL = 1 << 20
+"""Bytes up to which a file is read rather than mapped: that takes half as long."""
 _HELD = 16 << 20
 """Bytes of mapped files that are looked at part by part before they are given back: after each part it takes longer."""
 
@@ -157,7 +159,11 @@ class Outputs:
             part.unlink(missing_ok=True)
 
     def _load(self, kind: str) -> Any:
-        """Return an array as a memory map; what is written once never changes, so it is opened once."""
+        """Return an array, mapped unless it is small; what is written once never changes, so it is opened once."""
         if kind not in self._opened:
-            self._opened[kind] = np.load(self.folder / f"{kind}.npy", mmap_mode="r", allow_pickle=False)
+            path = self.folder / f"{kind}.npy"
+            mode = "r" if path.stat().st_size > _SMALL else None
+            array = np.load(path, mmap_mode=mode, allow_pickle=False)
+            array.flags.writeable = False
+            self._opened[kind] = array
         return self._opened[kind]
