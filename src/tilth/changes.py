@@ -67,6 +67,8 @@ EVENT = pa.schema(
 add.
 `old_num` is filled in by the commit. `actor`, `model`, `signal`, `score` and `cost` are the evidence."""
 
+_NO_EVENTS = EVENT.empty_table()
+
 
 def events(
     op: Op,
@@ -89,7 +91,7 @@ def events(
     """
     n = len(ids)
     if n == 0:
-        return EVENT.empty_table()
+        return _NO_EVENTS
 
     def column(name: str, value: Any) -> pa.Array:
         kind = EVENT.field(name).type
@@ -215,7 +217,7 @@ class Changes:
     @staticmethod
     def none() -> "Changes":
         """Return changes that change nothing."""
-        return Changes(EVENT.empty_table())
+        return Changes(_NO_EVENTS)
 
     @staticmethod
     def join(parts: "Sequence[Changes]") -> "Changes":
@@ -228,13 +230,16 @@ class Changes:
         shifted: list[pa.Table] = []
         base = 0
         for part in parts:
-            ids = part.events["record_id"].to_numpy()
-            shifted.append(part.events.set_column(0, "record_id", pa.array(np.where(ids < 0, ids - base, ids))))
+            table = part.events
+            if base:
+                ids = table["record_id"].to_numpy()
+                table = table.set_column(0, "record_id", pa.array(np.where(ids < 0, ids - base, ids)))
+            shifted.append(table)
             base += part.added.num_rows if part.added is not None else 0
         added = [p.added for p in parts if p.added is not None]
         revised = [p.revised for p in parts if p.revised is not None]
         return Changes(
-            pa.concat_tables(shifted) if shifted else EVENT.empty_table(),
+            pa.concat_tables(shifted) if shifted else _NO_EVENTS,
             pa.concat_tables(added) if added else None,
             pa.concat_tables(revised) if revised else None,
         )

@@ -22,6 +22,8 @@ __all__ = ["packed", "settle", "unpacked"]
 
 _MOST = 1 << 16
 """Bytes of events that a commit's file carries at most: some 500 of them. Lance holds more in less space."""
+_LEAST = 64
+"""Bytes that an event takes at least: that many need not be put together to know that they are too many."""
 _HELD = 64
 """Commits whose events are held in memory once they have been read: about as many as carry any."""
 
@@ -31,11 +33,14 @@ def packed(table: pa.Table) -> str:
 
     Arrow's own format, so that they come back as they were, in a tenth of a millisecond.
     """
-    if table.num_rows == 0 or table.nbytes > _MOST:
+    if table.num_rows == 0 or table.num_rows * _LEAST > _MOST:
+        return ""
+    whole = table.combine_chunks()  # to count the bytes of many small chunks takes longer
+    if whole.nbytes > _MOST:
         return ""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
+    with pa.ipc.new_stream(sink, whole.schema) as writer:
+        writer.write_table(whole)
     return base64.b64encode(zlib.compress(sink.getvalue(), 1)).decode("ascii")
 
 

@@ -334,7 +334,8 @@ class Store:
     @staticmethod
     def marked(table: pa.Table, txn: int) -> pa.Table:
         """Return events with their txn, as the table of events has them."""
-        return table.append_column("txn", pa.repeat(pa.scalar(txn, pa.int64()), table.num_rows)).cast(_EVENTS)
+        own = table.append_column("txn", pa.repeat(pa.scalar(txn, pa.int64()), table.num_rows))
+        return own if own.schema.equals(_EVENTS) else own.cast(_EVENTS)
 
     def append_labels(self, values: Sequence[str], txn: int) -> int:
         """Append structured labels as JSON; return the position of the first."""

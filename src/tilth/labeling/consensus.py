@@ -190,6 +190,8 @@ def _texts(labels: Sequence[Any], mine: Bools) -> list[str]:
 
 def _bad(records: Ids, who: npt.NDArray[Any], bad: Bools, reason: str) -> tuple[Ids, pa.Table]:
     """Return the records that their annotators call bad, and the events that quarantine them."""
+    if not bad.any():
+        return records[:0], Changes.none().events
     ids, at = np.unique(records, return_inverse=True)
     said = np.bincount(at, weights=bad, minlength=len(ids))
     hit = said * 2 > np.bincount(at, minlength=len(ids))
