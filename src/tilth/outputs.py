@@ -1,4 +1,4 @@
-"""What a model said of every record: one array a kind on disk, memory-mapped."""
+"""What a model said of every record: one array a kind on disk, memory-mapped where it is large."""
 
 import json
 import mmap
@@ -65,7 +65,8 @@ class Outputs:
     @property
     def kinds(self) -> set[str]:
         """Which kinds there are."""
-        return {p.stem for p in self.folder.glob("*.npy")} - {"ids", "lesson"}
+        files = self.folder.iterdir() if self.folder.exists() else ()
+        return {p.stem for p in files if p.suffix == ".npy"} - {"ids", "lesson"}
 
     @property
     def lesson(self) -> npt.NDArray[np.int8]:
