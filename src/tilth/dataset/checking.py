@@ -52,7 +52,9 @@ def _check_values(core: Core, view: View, table: pa.Table) -> None:
     named = (field[is_set] > Field.NONE) & (field[is_set] <= Field.PAYLOAD)
     if not ((op >= 0) & (op <= max(Op))).all() or not named.all():
         raise UsageError("an event has an op that is none of Op, or sets a field that is none of Field; use `events`")
-    if not np.isin(field[op == Op.ANSWER], (Field.NONE, Field.GOLD, Field.REVIEW)).all():
+    answers = op == Op.ANSWER
+    of = field[answers]
+    if not ((of == Field.NONE) | (of == Field.GOLD) | (of == Field.REVIEW)).all():
         raise UsageError("the field of an answer is NONE, GOLD or REVIEW; see `Field`")
     weights = new[is_set & (field == Field.WEIGHT)]
     if not (np.isfinite(weights) & (weights >= 0)).all():
@@ -67,7 +69,7 @@ def _check_values(core: Core, view: View, table: pa.Table) -> None:
         at = np.where(inside, rows, 0).astype(np.int64)
         if not (inside & ((at == ids) | (core.column("revises", view.version)[at] == ids))).all():
             raise UsageError("content is set to a row that is no content of that record; give new content in `revised`")
-    said = table["new_txt"].filter(pa.array((op == Op.ANSWER) | (op == Op.ADD)))
+    said = table["new_txt"].filter(pa.array(answers | (op == Op.ADD)))
     for text in said.unique().to_pylist():
         if text is not None:
             _json(text, "an answer")

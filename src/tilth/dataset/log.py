@@ -173,10 +173,9 @@ class Log:
 
     def _read(self, version: int) -> Commit | None:
         path = self._path(version)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        if not path.exists():  # every look at the head asks: to open what is not there takes longer
             return None
+        text = path.read_text(encoding="utf-8")
         try:
             return Commit(**json.loads(text))
         except (ValueError, TypeError) as why:

@@ -144,8 +144,9 @@ class View:
             marked = born & (op != Op.REMOVE)
             arrays["quarantined"] = np.array(self.quarantined)
             arrays["quarantined"][ids[marked]] = op[marked] == Op.QUARANTINE
+        is_set = op == Op.SET
         for which, name in _FIELDS.items():
-            hit = (op == Op.SET) & (field == which)
+            hit = is_set & (field == which)
             if hit.any():
                 array = arrays[name] = np.array(getattr(self, name))
                 array[ids[hit]] = new[hit].astype(array.dtype)

@@ -279,13 +279,14 @@ def _with_old(table: pa.Table, view: View) -> pa.Table:
     op, field = table["op"].to_numpy(), table["field"].to_numpy()
     old = np.full(len(ids), np.nan)
     known = ids < len(view)
+    is_set = known & (op == Op.SET)
     for which, array in (
         (Field.LABEL, view.label),
         (Field.WEIGHT, view.weight),
         (Field.SPLIT, view.split),
         (Field.PAYLOAD, view.payload),
     ):
-        hit = known & (op == Op.SET) & (field == which)
+        hit = is_set & (field == which)
         old[hit] = array[ids[hit]]
     born = known & ((op <= Op.REMOVE) | (op == Op.QUARANTINE))
     old[born] = view.alive[ids[born]]
