@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, select, update
 
 from tilth.errors import Damaged, NotFound, Parked, UsageError, did_you_mean
 from tilth.runs.tables import insert, open_tables, runs, specs, steps
-from tilth.sql import alone, reading, writing
+from tilth.sql import Alone, reading, writing
 
 __all__ = ["Journal"]
 
@@ -59,10 +59,11 @@ class Journal:
         self._finish = made.on_conflict_do_update(
             index_elements=["project", "run", "key"], set_={n: made.excluded[n] for n in names}
         )
-        self._finish_alone = alone(self._engine, self._finish, ["project", "run", "key", *names])
+        self._finish_alone = Alone(self._engine, self._finish, ["project", "run", "key", *names])
 
     def close(self) -> None:
         """Let go of the database."""
+        self._finish_alone.close()
         self._engine.dispose()
 
     # -- runs --------------------------------------------------------------------------------------------------------
