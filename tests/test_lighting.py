@@ -126,6 +126,15 @@ def test_a_rule_before_the_first_training_has_its_turn_first(spec, dataset):
     assert (found["rule:weed"], found["train"]) == ("done", "running")
 
 
+@pytest.mark.parametrize(("name", "early"), [("tune-up", False), ("trainees", True)])
+def test_a_rule_may_be_called_like_a_step_of_the_loop(spec, dataset, name, early):
+    named = spec | {"rules": {name: spec["rules"]["weed"]}}
+    steps = [*(through(0)[:1] if early else through(0)), (f"r0/{name}/propose", SOME)]
+    found = lit(named, dataset, *steps)
+    assert found[f"rule:{name}"] == "running"
+    assert lit(named, dataset, *steps, (f"r0/{name}/commit", {"version": 1}))["train"] == "running"
+
+
 def test_all_that_a_real_run_does_can_be_drawn(dataset):
     workflow = Workflow(dataset, SklearnModel(LogisticRegression()), {"weed": RULES["weed"]}, until=rounds() >= 2)
     done = run(workflow, inline=True)

@@ -188,13 +188,13 @@ class _Seen:
         if self.past or "outcome" in self.results:
             return True
         order = list(self.spec["rules"])
-        later = [*(f"{n}/" for n in order[order.index(name) + 1 :]), "gate/", "tune"]
+        later = [*order[order.index(name) + 1 :], "gate", "tune"]
         early = self._early()
         if name in early:
-            later = ["train", *(f"{n}/" for n in early[early.index(name) + 1 :])]
+            later = ["train", *early[early.index(name) + 1 :]]
         elif early:
-            later = [one for one in later if one.removesuffix("/") not in early]
-        return any(key.startswith(f"r{self.round}/{one}") for key in self.results for one in later)
+            later = [one for one in later if one not in early]
+        return any(self._has(one) == "done" or self._any(one) for one in later)
 
     def _rests(self, name: str) -> bool:
         """Whether its changes were rejected so short a time ago that it does not try again yet."""
