@@ -33,7 +33,7 @@ def test_a_rollback_is_a_new_version_with_the_data_of_an_old_one(pets: Dataset) 
     commit = pets.rollback(1, actor="ann")
     assert (commit.version, commit.actor) == (5, "ann")
     assert pets.digest() == pets.at(1).digest()
-    assert commit.message == "rollback to version 1: 1 removed, 2 restored, 1 set"
+    assert commit.message == "rollback to version 1: removes 1 record, restores 2 records, sets 1 weight, split or content back"
     pets.rollback(4)
     assert pets.digest() == pets.at(4).digest()
     with pytest.raises(NotFound, match="no version 9"):
@@ -198,6 +198,19 @@ def test_derived_records_keep_the_label_that_a_person_gave_their_source(pets: Da
     assert seen(pets)["p5~flip"] == "dog"
     pets.rollback(1) if undo == "rollback" else pets.revert(2)
     assert (seen(pets)["p5"], seen(pets)["p5~flip"]) == ("dog", "dog")
+
+
+def test_what_a_rollback_would_do_is_told_before(pets: Dataset) -> None:
+    pets.commit(child(pets, "p5", "p5~flip", None))
+    pets.commit(say(pets, "p5", "dog"))
+    pets.commit(label(pets, ["p0"], "dog"))
+    pets.commit(Changes(events(Op.ASK, pets.ids(["p1"]))))
+    foreseen = pets.would_roll_back(1)
+    assert pets.version == 4
+    # the label of what derives from p5 stays too
+    assert foreseen == {"removed": 0, "restored": 0, "labels": 1, "others": 0, "withdrawn": 1, "kept": 2}
+    assert pets.rollback(1).meta == foreseen
+    assert not any(n for what, n in pets.would_roll_back(1).items() if what != "kept")
 
 
 # -- branches ----------------------------------------------------------------------------------------------------------

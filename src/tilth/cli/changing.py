@@ -9,7 +9,7 @@ import typer
 from tilth.cli.opening import open_dataset
 from tilth.cli.terminal import note, say, working
 from tilth.cli.words import clean, count
-from tilth.dataset.foreseeing import spoken, would_roll_back
+from tilth.dataset.undoing import spoken
 from tilth.errors import MissingExtra, UsageError
 from tilth.runs.base import newest_run
 
@@ -19,7 +19,7 @@ __all__ = ["demo", "export", "rollback"]
 def rollback(project: Path, version: int, *, yes: bool) -> None:
     """Say what going back to a version would do, ask, and do it."""
     dataset = open_dataset(project)
-    counts = would_roll_back(dataset, version)
+    counts = dataset.would_roll_back(version)
     if not any(n for what, n in counts.items() if what != "kept"):
         say(f"version {dataset.version} holds the data of version {version} already: {spoken(counts)}")
         return

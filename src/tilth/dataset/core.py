@@ -156,13 +156,14 @@ class Core:
 
     def events_of(self, record: int, version: int) -> list[dict[str, Any]]:
         """Return all events of one record up to a version, oldest first."""
+        commits = self.log.commits[: version + 1]  # before the table is read: what moves there now is read once
         found: list[tuple[int, dict[str, Any]]] = []
         for row in self.store.events_of(record).to_pylist():
             made = self.log.txns.get(row["txn"], version + 1)
             # what was carried may have been appended more than once: one place counts
-            if made <= version and self.log.commits[made].holds(row["row"]):
+            if made <= version and commits[made].holds(row["row"]):
                 found.append((made, row))
-        for commit in self.log.commits[: version + 1] if self.log.loose else ():
+        for commit in commits:
             if commit.carried:
                 table = unpacked(commit.carried)
                 about = table.filter(pc.equal(table["record_id"], record)).to_pylist()

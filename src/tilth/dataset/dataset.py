@@ -26,7 +26,7 @@ from tilth.dataset.readers import Imported, read
 from tilth.dataset.schema import SPLITS, Schema
 from tilth.dataset.splits import FRACTIONS
 from tilth.dataset.store import Durability
-from tilth.dataset.undoing import restoring, reverting, told
+from tilth.dataset.undoing import restoring, reverting, spoken, told
 from tilth.dataset.view import View
 from tilth.dataset.writing import write
 from tilth.errors import NotFound, UsageError
@@ -294,9 +294,8 @@ class Dataset:
         is on disk (see `durability`).
         """
         self._must_follow("commit to")
-        message = message or ("" if changes.batch is None else str(changes.batch))
-        about: dict[str, Any] = {"message": message, "actor": actor, "run": run, "round": round, "rule": rule}
-        about |= {"model": model, "metrics": dict(metrics or {})}
+        about: dict[str, Any] = {"actor": actor, "run": run, "round": round, "rule": rule, "model": model}
+        about |= {"message": message or str(changes.batch or ""), "metrics": dict(metrics or {})}
         return write(self._core, changes, key=key, base=base, on_conflict=on_conflict, **about)
 
     def append(
@@ -317,15 +316,14 @@ class Dataset:
         return commit
 
     def rollback(self, to: int, *, actor: str = "", message: str = "") -> Commit:
-        """Bring the data back to an earlier version by a new commit.
+        """Bring the data back to an earlier version by a new commit; questions that wait for an answer are withdrawn.
 
-        Answers of people, and the labels that they gave since then, stay; questions that wait for an answer are
-        withdrawn.
+        Answers of people, and the labels that they gave since then, stay.
         """
         self._must_follow("roll back")
         with self._core.lock:
             changes, counts = restoring(self._core, self.at(to).version)
-            message = message or f"rollback to version {to}: {told(counts)}"
+            message = message or f"rollback to version {to}: {spoken(counts)}"
             about: dict[str, Any] = {"message": message, "actor": actor, "meta": counts, "base": self._core.log.head}
             return write(self._core, changes, key=None, follow=False, **about)
 
@@ -345,6 +343,10 @@ class Dataset:
             said: dict[str, Any] = {"message": f"version {version} undone: {told(counts)}"} | about
             said["meta"] = {"undoes": version} | counts
             return write(self._core, changes, key=key, base=base, on_conflict="skip", follow=False, **said)
+
+    def would_roll_back(self, to: int) -> dict[str, int]:
+        """Return what `rollback(to)` would do, in numbers: see `tilth.dataset.undoing.spoken`; nothing is written."""
+        return restoring(self._core, self.at(to).version)[1]
 
     def would_revert(self, version: int) -> dict[str, int]:
         """Return what `revert(version)` would do: `undone` changes, labels `kept`, records `touched` since, if any."""
@@ -394,7 +396,5 @@ class Dataset:
     def _repr_html_(self) -> str:
         view = self.view
         sets = [(name, view.among(name)) for name in SPLITS]
-        rows = [
-            [name, int(m.sum()), int((m & view.labeled).sum()), int((m & (view.asked > 0)).sum())] for name, m in sets
-        ]
+        rows = [[n, *(int((m & also).sum()) for also in (m, view.labeled, view.asked > 0))] for n, m in sets]
         return table(repr(self), ["split", "records", "labelled", "asked"], rows)

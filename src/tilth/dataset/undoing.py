@@ -11,8 +11,9 @@ from tilth.changes import Changes, Field, Op, events
 from tilth.dataset.core import Core
 from tilth.dataset.history import ARRAYS, differing
 from tilth.dataset.view import ANSWERED, PENDING, View
+from tilth.words import count
 
-__all__ = ["restoring", "reverting", "told"]
+__all__ = ["restoring", "reverting", "spoken", "told"]
 
 Ids = npt.NDArray[np.int64]
 
@@ -66,7 +67,11 @@ def reverting(
 
 
 def restoring(core: Core, version: int) -> tuple[Changes, dict[str, int]]:
-    """Return the changes that bring the head back to a version; labels that people gave since then stay."""
+    """Return the changes that bring the head back to a version; labels that people gave since then stay.
+
+    The counts say how many records are `removed` and `restored`, `labels` and `others` (weights, splits, contents) set
+    back, questions `withdrawn`, and labels `kept` because people gave them since then.
+    """
     head = core.log.head
     target, view = core.view(version), core.view(head)
     n, old = len(view), len(target)
@@ -81,7 +86,7 @@ def restoring(core: Core, version: int) -> tuple[Changes, dict[str, int]]:
     parts = [*_out(gone, past("quarantined")[gone], message), events(Op.ADD, back, reason=message)]
     given = (view.asked == ANSWERED) & (past("asked") != ANSWERED)
     given |= given[_roots(core)]  # what derives from it has its source's label
-    kept = 0
+    kept, back_to = 0, dict.fromkeys(ARRAYS, 0)
     for which, name in ARRAYS.items():
         then = past(name)
         differs = known & differing(then, getattr(view, name))
@@ -89,16 +94,48 @@ def restoring(core: Core, version: int) -> tuple[Changes, dict[str, int]]:
             kept = int((differs & given).sum())
             differs &= ~given
         hit = np.flatnonzero(differs)
+        back_to[which] = len(hit)
         parts.append(events(Op.SET, hit, field=which, num=then[hit].astype(np.float64), reason=message))
     asked = np.flatnonzero((view.asked == PENDING) & (past("asked") != PENDING))
     parts.append(events(Op.WITHDRAW, asked, reason=message))
-    counts = {"removed": len(gone), "restored": len(back), "set": sum(p.num_rows for p in parts[3:-1]), "kept": kept}
+    counts = {
+        "removed": len(gone),
+        "restored": len(back),
+        "labels": back_to[Field.LABEL],
+        "others": sum(back_to.values()) - back_to[Field.LABEL],
+        "withdrawn": len(asked),
+        "kept": kept,
+    }
     return Changes(pa.concat_tables(parts)), counts
 
 
 def told(counts: Mapping[str, int]) -> str:
     """Return counts as a text for a commit's message."""
-    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing to change"
+    return ", ".join(f"{n:,} {what}" for what, n in counts.items() if n) or "nothing to change"
+
+
+def spoken(counts: Mapping[str, int]) -> str:
+    """Return in words what `restoring` counted.
+
+    >>> spoken({"removed": 41, "restored": 0, "labels": 1, "others": 0, "withdrawn": 0, "kept": 2})
+    'removes 41 records, sets 1 label back; 2 labels that people gave stay'
+    >>> spoken(dict.fromkeys(("removed", "restored", "labels", "others", "withdrawn", "kept"), 0))
+    'nothing to do'
+    """
+    parts = [
+        f"{does} {count(counts[what], one, many)}{end}"
+        for does, what, one, many, end in (
+            ("removes", "removed", "record", "records", ""),
+            ("restores", "restored", "record", "records", ""),
+            ("sets", "labels", "label", "labels", " back"),
+            ("sets", "others", "weight, split or content", "weights, splits and contents", " back"),
+            ("withdraws", "withdrawn", "question", "questions", ""),
+        )
+        if counts[what]
+    ]
+    kept = counts["kept"]
+    stays = f"; {count(kept, 'label')} that people gave {'stays' if kept == 1 else 'stay'}" if kept else ""
+    return f"{', '.join(parts) or 'nothing to do'}{stays}"
 
 
 def _out(gone: Ids, bad: npt.NDArray[np.bool_], message: str) -> list[pa.Table]:

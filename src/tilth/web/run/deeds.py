@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tilth.dataset import Dataset
-from tilth.dataset.foreseeing import spoken, would_roll_back
+from tilth.dataset.undoing import spoken
 from tilth.errors import Conflict, NotFound, UsageError, did_you_mean
 from tilth.runs import Run, lives
 from tilth.runs.detaching import detach, workflow_of
@@ -124,7 +124,7 @@ def _fork(site: Site, run: Run, asked: Mapping[str, str]) -> Deed:
 
 def _rollback(site: Site, run: Run, asked: Mapping[str, str]) -> Deed:
     dataset, to = site.dataset(run.branch), _whole(asked, "version")
-    counts = would_roll_back(dataset, to)
+    counts = dataset.would_roll_back(to)
     head = dataset.version
     undone = _undone(dataset, to, head)
 
