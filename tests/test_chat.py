@@ -17,6 +17,7 @@ import pytest
 from tests.states import make_state
 from tilth import synthesise, wanted
 from tilth.algebra import from_json, to_json
+from tilth.changes import Changes
 from tilth.errors import UsageError
 from tilth.protocols import Want
 from tilth.synthesis import ChatEndpoint
@@ -213,6 +214,25 @@ def test_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
         assert len(server.asked) == asked
     assert first.count == 4
     assert state.view.label[first.parents()].tolist() == [0] * 4
+
+
+def test_what_came_before_an_endpoint_failed_is_not_asked_again(tmp_path: Path) -> None:
+    state = make_state(tmp_path, ["a", "b"] * 3, columns={"text": [f"question number {i}" for i in range(6)]})
+    with served(fresh, lambda _: says("", 500), lambda _: says("no texts"), fresh) as server:
+
+        def propose() -> Changes:
+            do = synthesise(by=endpoint(server, each=2, retries=0), keep=[])
+            return do.propose(wanted(4, label="a").choose(state), state)
+
+        for failure in ("did not answer", "no JSON array"):
+            with pytest.raises(UsageError, match=failure):
+                propose()
+        assert len(server.asked) == 3
+        assert propose().count == 4
+        asked = [body["seed"] for body in server.asked]
+        assert len(asked) == 4
+        assert asked.count(asked[0]) == 1
+    assert not list(tmp_path.rglob("*.answers"))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tilth.errors import UsageError, did_you_mean
 from tilth.integrations.inputs import column_kind
 from tilth.protocols import Want
 from tilth.signals.making import count
+from tilth.synthesis.remembering import remembered
 
 __all__ = ["ChatEndpoint"]
 
@@ -58,8 +59,8 @@ class ChatEndpoint:
     times more, after `pause` seconds, twice as long each time, or what the endpoint's Retry-After says. All else, and
     an answer that is no such JSON, is a UsageError that shows it.
 
-    Temperature and seed are sent, but endpoints need not be deterministic: what was answered is kept by the step that
-    asked, so a run that goes on after a crash asks nothing twice.
+    Temperature and seed are sent, but endpoints need not be deterministic: each answer is kept as it comes, so a run
+    that goes on after a crash, or after an endpoint that failed half-way, asks nothing twice.
     """
 
     url: str
@@ -145,14 +146,16 @@ class ChatEndpoint:
         return texts[0]
 
     def _answer(self, asked: str, seed: int) -> list[str]:
-        told = self._sent(
-            {
-                "model": self.model,
-                "messages": [{"role": "user", "content": asked}],
-                "temperature": self.temperature,
-                "seed": seed,
-            }
-        )
+        body = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": asked}],
+            "temperature": self.temperature,
+            "seed": seed,
+        }
+        return remembered([self.url, body], lambda: self._texts(body))
+
+    def _texts(self, body: Mapping[str, Any]) -> list[str]:
+        told = self._sent(body)
         try:
             content = cast(str, json.loads(told)["choices"][0]["message"]["content"])
             found = json.loads(_bare(content))

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from tilth.algebra import Function, to_json
 from tilth.dataset.disk import force
 from tilth.errors import TilthError, UsageError
 from tilth.protocols import Generator, Want
+from tilth.synthesis.remembering import remembering
 
 __all__ = ["Batch", "checked", "made", "spec_of"]
 
@@ -39,23 +41,27 @@ def made(by: Generator | Function, batch: Batch, folder: Path, *, timeout: float
     """Return the rows that a generator makes, with their `parent`; UsageError, naming it, where they are unusable.
 
     They are written to `folder` under the name of the batch, and read from there when the same is asked again: a step
-    that is run again after a crash, or after a rollback, pays for no second answer.
+    that is run again after a crash, or after a rollback, pays for no second answer. Until then the answers that a
+    generator pays for lie beside them, one by one (see `tilth.synthesis.remembering`).
     """
     path = folder / f"{batch.name(by)}.arrow"
     rows = _read(path)
     if rows is None:
-        rows = checked(by, _called(by, batch, timeout), batch)
+        answers = path.with_suffix(".answers")
+        rows = checked(by, _called(by, batch, timeout, answers), batch)
         _write(path, rows)
+        shutil.rmtree(answers, ignore_errors=True)
     return rows
 
 
-def _called(by: Generator | Function, batch: Batch, timeout: float) -> Any:
+def _called(by: Generator | Function, batch: Batch, timeout: float, answers: Path) -> Any:
     call: Callable[..., Any] = by.load() if isinstance(by, Function) else by.generate
     found: dict[str, Any] = {}
 
     def work() -> None:
         try:
-            found["rows"] = call(batch.want, batch.examples, batch.n, batch.seed)
+            with remembering(answers):
+                found["rows"] = call(batch.want, batch.examples, batch.n, batch.seed)
         except BaseException as why:  # noqa: BLE001  it is raised again, where somebody waits for it
             found["why"] = why
 
