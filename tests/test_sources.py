@@ -194,6 +194,40 @@ def test_postgres_is_read_by_a_column_that_rises(tmp_path: Path, postgres_url: s
         away.read(None, 1)
 
 
+def test_rows_of_transactions_that_end_out_of_order_are_read_once_where_the_query_waits_for_them(
+    postgres_url: str,
+) -> None:
+    engine = create_engine(postgres_url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as db:
+        db.execute(text("create table t (id serial, x float, tx xid8 not null default pg_current_xact_id())"))
+    place = "lpad(tx::text, 20, '0') || '/' || lpad(id::text, 20, '0')"
+    settled = f"select {place} as place, x from t where tx < pg_snapshot_xmin(pg_current_snapshot())"
+    waits = SqlQuery(postgres_url, settled, by="place", name="t")
+    hasty = SqlQuery(postgres_url, "select id, x from t", by="id", name="t")
+    found: list[list[float]] = [[], []]
+    cursors: list[Any] = [None, None]
+
+    def look() -> None:
+        for i, source in enumerate((waits, hasty)):
+            table, cursors[i] = source.read(cursors[i], 10)
+            found[i] += table["x"].to_pylist() if table.num_rows else []
+
+    add = text("insert into t (x) values (:x)")
+    with engine.connect() as slow, engine.connect() as quick:
+        slow.execute(add, {"x": 1.0})  # takes the lower id, and ends last
+        quick.execute(add, {"x": 2.0})
+        quick.commit()
+        look()
+        assert found == [[], [2.0]]
+        slow.commit()
+        quick.execute(add, {"x": 3.0})
+        quick.commit()
+    look()
+    look()
+    assert found == [[1.0, 2.0, 3.0], [2.0, 3.0]]
+    engine.dispose()
+
+
 def test_a_generator_that_fails_or_changes_its_columns_is_told(tmp_path: Path) -> None:
     dataset = empty(tmp_path)
     with pytest.raises(DataError, match=r"FromIterator\(breaking\), behind row 0: it raised ValueError: no sensor"):

@@ -36,10 +36,11 @@ class SqlQuery:
     `where`: the file, which is opened read-only, or postgresql://user@host/database, without a password (use PGPASSWORD
     or ~/.pgpass: what describes a source is stored with the run). `by`: a column of the query, of whole numbers or
     texts, with another value in every row; rows without one are never read, nor a row that appears later with a lower
-    value (with Postgres, where several transactions take ids at once, read behind: `... where written < now() -
-    interval '1 min'`). Cursor: the last value read. DataError where the query fails or a value comes twice, and where
-    the source went backward: there are rows, and all are before the cursor. OSError where the database cannot be
-    reached.
+    value. That happens with Postgres, where a transaction that takes an id early may end late, and nothing tells: let
+    the query give out only rows before which none can appear (docs/how-to/watch-a-stream.md has one). SQLite has one
+    writer at a time; `autoincrement` keeps it from giving the id of a deleted row again. Cursor: the last value read.
+    DataError where the query fails or a value comes twice, and where the source went backward: there are rows, and all
+    are before the cursor. OSError where the database cannot be reached.
     """
 
     def __init__(self, where: str | Path, query: str, *, by: str, name: str = "") -> None:
