@@ -209,6 +209,31 @@ def test_enough_answers_are_enough(dataset: Dataset) -> None:
     assert len(touched(dataset, "weed")) == 4
 
 
+def test_of_several_who_look_most_must_say_yes(dataset: Dataset) -> None:
+    workflow = flow(dataset, weed=Rule(select=labeled.sample(4).picked_by(LEAD, votes=3), do=remove()))
+    waits(workflow)
+    said: dict[str, list[str]] = {}
+    for who, likes in (("lea", "01234"), ("lou", "56789"), ("lin", "02468")):
+
+        def says(task: Task, likes: str = likes) -> tuple[Verdict, Any]:
+            said.setdefault(task.key, []).append("yes" if task.key[-1] in likes else "no")
+            return "answer", said[task.key][-1]
+
+        assert answers(dataset, who, says, team="lead") == 4
+    run(workflow, inline=True, wait=False)
+    assert touched(dataset, "weed") == {key for key, votes in said.items() if votes.count("yes") > 1}
+    assert dataset.view.labels_spent == 12
+
+
+def test_a_tie_is_no_yes(dataset: Dataset) -> None:
+    workflow = flow(dataset, weed=Rule(select=labeled.sample(4).picked_by(LEAD, votes=2), do=remove()))
+    waits(workflow)
+    answers(dataset, "lea", always("answer", "yes"), team="lead")
+    answers(dataset, "lou", always("answer", "no"), team="lead")
+    run(workflow, inline=True, wait=False)
+    assert touched(dataset, "weed") == set()
+
+
 def test_cannot_tell_and_bad_are_no_yes(dataset: Dataset) -> None:
     workflow = flow(dataset, weed=Rule(select=labeled.sample(4).picked_by(LEAD), do=remove()))
     waits(workflow)
@@ -279,8 +304,9 @@ def test_an_answer_that_is_neither_yes_nor_no_stops_the_run_and_changes_nothing(
         (lambda: records.picked_by(None), r'not NoneType; write picked_by\(Team\("lead"\)\)'),
         (
             lambda: records.picked_by(Panel(LEAD)),
-            r'a Panel settles labels; who picks is a Team, such as Team\("lead"\)',
+            r'a Panel settles labels; who picks is a Team, such as Team\("lead"\), with votes=3',
         ),
+        (lambda: records.picked_by(LEAD, votes=0), r"picked_by\(votes=0\)"),
         (lambda: records.picked_by(LEAD, enough=0), r"picked_by\(enough=0\)"),
         (lambda: records.picked_by(LEAD, patience="soon"), r"picked_by: patience"),
         (lambda: records.picked_by(LEAD).sample(3), r"nothing can stand; write \.sample\(3\) before it"),
@@ -297,9 +323,12 @@ def test_who_cannot_be_asked_and_what_cannot_follow_is_told_at_once(write: Calla
 
 
 def test_it_is_written_and_stored_as_it_was_said() -> None:
-    select = unlabeled.top(9, by=margin()).picked_by(LEAD, enough=0.8, patience="3d")
-    assert repr(select) == 'unlabeled.top(9, by=margin()).picked_by(Team("lead"), enough=0.8, patience="3d")'
+    select = unlabeled.top(9, by=margin()).picked_by(LEAD, votes=3, enough=0.8, patience="3d")
+    assert repr(select) == 'unlabeled.top(9, by=margin()).picked_by(Team("lead"), votes=3, enough=0.8, patience="3d")'
     assert from_json(to_json(select)) == select
+    one = unlabeled.picked_by(LEAD)
+    assert from_json(to_json(one)) == one
+    assert "votes" not in str(to_json(one))  # as it was stored before there could be several
 
 
 PROJECT = """

@@ -92,6 +92,7 @@ def _plan(
     question = Question(
         rule.picker.by,
         chosen.ids[new],
+        votes=rule.picker.votes,
         reason=chosen.reason,
         signal=chosen.signal,
         score=None if chosen.score is None else chosen.score[new],

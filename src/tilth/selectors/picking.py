@@ -32,13 +32,18 @@ class PickedBy(Step, tag="picked by"):
     by: Annotator
     enough: float = 1.0
     patience: str | None = None
+    votes: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON, without one vote: as it was before there could be more, so that a run goes on."""
+        return {k: v for k, v in super().to_json().items() if k != "votes" or v != 1}
 
     def apply(self, picked: Picked, state: State, text: str) -> Picked:
         """Keep all: these are the candidates."""
         return picked
 
     def __repr__(self) -> str:
-        terms = {"enough": (self.enough, 1.0), "patience": (self.patience, None)}
+        terms = {"votes": (self.votes, 1), "enough": (self.enough, 1.0), "patience": (self.patience, None)}
         said = [repr(self.by), *(f"{k}={show(v)}" for k, (v, default) in terms.items() if v != default)]
         return f".picked_by({', '.join(said)})"
 
@@ -59,18 +64,21 @@ class Without(Step, tag="without"):
         return ""
 
 
-def picker(by: Any, enough: float, patience: str | None) -> PickedBy:
+def picker(by: Any, votes: int, enough: float, patience: str | None) -> PickedBy:
     """Return the step; UsageError says what to write where nobody can be asked so."""
     if isinstance(by, Panel):
-        raise UsageError(f"picked_by({by!r}): a Panel settles labels; who picks is a Team, such as {by.members[0]!r}")
+        raise UsageError(
+            f"picked_by({by!r}): a Panel settles labels; who picks is a Team, such as {by.members[0]!r}, with votes=3 "
+            "where several are to look"
+        )
     if not isinstance(by, Annotator):
         name = by if isinstance(by, str) and by else "lead"
         raise UsageError(
             f"picked_by({by!r}): who picks is an annotator, not {type(by).__name__}; write "
             f"picked_by(Team({show(name)}))"
         )
-    terms("picked_by", enough=enough, patience=patience)
-    return PickedBy(by, enough, patience)
+    terms("picked_by", votes=votes, enough=enough, patience=patience)
+    return PickedBy(by, enough, patience, votes)
 
 
 def said(dataset: Dataset, wanted: str) -> tuple[Ids, Ids]:
