@@ -34,8 +34,9 @@ class Gate(Value, tag="gate"):
     gain in its unit.
 
     Without `confidence` the gain as it is measured decides; `by` is by default one paired standard error and more than
-    nothing (the parameter-free Ladder of Blum and Hardt 2015). That sees much with few records, and lets about one in
-    five changes pass that do nothing.
+    nothing (the parameter-free Ladder of Blum and Hardt 2015). That sees much with few records, and keeps one in ten to
+    one in five of the changes that were made to do nothing or to harm (docs/how-to/prove-a-change.md has the figures);
+    `by=0.0` keeps more of these.
 
     `confidence=0.95`: the lower bound of the gain must lie above `by` (default 0). For accuracy and the recall of one
     class by the exact paired test and a score bound, for other metrics by bootstrap over the records (see
