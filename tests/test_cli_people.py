@@ -180,6 +180,12 @@ def test_a_detached_run_is_watched_and_cancelled_from_another_terminal(project: 
         busy = shell("run", project / "mine.py", "--inline")
         assert busy.returncode == 1
         assert "is running" in busy.stderr
+        log = home_of(project / "dataset") / "detached.log"
+        said = log.read_text()
+        second = shell("resume", project, "--detach")
+        assert second.returncode == 1
+        assert "at work on 'run-1' already" in second.stderr
+        assert log.read_text().startswith(said)
         ok(tilth("cancel", project, "--yes"))
         rest, _ = watching.communicate(timeout=60)
         assert "run-1 is cancelled" in rest

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tilth.dataset import Dataset
-from tilth.errors import RunFailed
+from tilth.errors import Busy, RunFailed
 from tilth.runs.base import newest_run
-from tilth.runs.home import home_of
+from tilth.runs.home import home_of, is_held
 
 __all__ = ["Begun", "detach", "workflow_of"]
 
@@ -31,14 +31,17 @@ def detach(
 ) -> Begun:
     """Start `tilth run FILE` in a process of its own and return when it is at work; RunFailed where it fails at once.
 
-    `which`: the run to go on with; `options`: further options of `tilth run`.
+    `which`: the run to go on with; `options`: further options of `tilth run`. Busy where another process is at work.
     """
     home = home_of(dataset.path)
+    began = newest_run(dataset, which, engine=engine)
+    busy = began is not None and began.at_work
+    if is_held(home) if engine is None else busy and which is not None:  # an engine's workers share out the runs
+        raise Busy(f"a process is at work on {which or dataset.name!r} already; wait for it, or stop it")
     home.mkdir(parents=True, exist_ok=True)
     log = home / "detached.log"
     named = ["--run", which] if which else []
     env = os.environ | ({"TILTH_ENGINE": engine} if engine else {})  # a password is not for everyone's `ps`
-    began = newest_run(dataset, which, engine=engine)
     known = None if began is None else (began.name, len(began.steps))
     with log.open("wb") as file_of_log:
         process = subprocess.Popen(
@@ -53,7 +56,7 @@ def detach(
     threading.Thread(target=process.wait, daemon=True).start()
     while process.poll() is None:
         now = newest_run(dataset, which, engine=engine)
-        if now is not None and (now.at_work or (now.name, len(now.steps)) != known):
+        if now is not None and ((now.at_work and not busy) or (now.name, len(now.steps)) != known):
             return Begun(now.name, process.pid, log)
         time.sleep(0.05)
     if process.returncode != 0:
