@@ -252,9 +252,16 @@ def test_people_pick_and_others_carry_it_out(dataset: Dataset) -> None:
     answers(dataset, "lea", look, team="lead")
     picked = [k for k in seen if k[-1] in "02468"]
     assert waits(workflow) == f"waits for crowd: {len(picked)} questions (label) of rule 'ask'"
+    assert "answers" not in Run(dataset).rounds[0].rules["ask"]  # who picks gives no labels
     assert answers(dataset, "ann") == len(picked)
-    assert run(workflow, inline=True, wait=False).state == "done"
+    done = run(workflow, inline=True, wait=False)
+    assert done.state == "done"
     assert touched(dataset, "ask") == set(picked)
+    told = done.rounds[0].rules["ask"]
+    done.steps = [step for step in done.steps if step["key"] != "outcome"]
+    assert {k: told[k] for k in ("n", "answers", "version")} == {
+        k: done.rounds[0].rules["ask"][k] for k in ("n", "answers", "version")
+    }
 
 
 def test_picked_records_are_the_examples_of_what_people_collect(dataset: Dataset) -> None:

@@ -164,14 +164,19 @@ class Run:
                 verdict = results.get(f"r{r}/{name}/gate/judge", {})
                 if did["n"] and verdict.get("kept") is not False and f"r{r}/gate/judge" in results:
                     verdict = results[f"r{r}/gate/judge"] | {"together": True}
-                out[name] = {"n": did["n"], "why": did["why"], **_came_of(f"r{r}/{name}/", results), **verdict}
+                came = _came_of(f"r{r}/{name}/", results, picks=not did["n"])
+                out[name] = {"n": did["n"], "why": did["why"], **came, **verdict}
         return out
 
 
-def _came_of(start: str, results: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the version that a rule made in a round, what was left out of it, and the number of answers, if any."""
+def _came_of(start: str, results: Mapping[str, Any], *, picks: bool) -> dict[str, Any]:
+    """Return the version that a rule made in a round, what was left out of it, and the number of answers, if any.
+
+    Or with `picks`, where nothing was picked, the number of answers that said so; else these are not counted.
+    """
     ends = [k for k in results if k.startswith(start) and k.rsplit("/", 1)[1] in ("commit", "answers", "take")]
-    out: dict[str, Any] = {"version": results[ends[-1]]["version"]} if ends else {}
+    ends = [k for k in ends if k.startswith(f"{start}pick/") == picks]
+    out: dict[str, Any] = {"version": results[ends[-1]]["version"]} if ends and not picks else {}
     answers = [results[k]["n"] for k in ends if not k.endswith("/commit")]
     conflicts = sum(results[k].get("conflicts", 0) for k in ends)
     return out | ({"answers": sum(answers)} if answers else {}) | ({"conflicts": conflicts} if conflicts else {})
