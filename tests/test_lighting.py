@@ -119,6 +119,17 @@ def test_a_panel_is_a_workflow_of_its_own(spec, dataset):
     assert (found["panel:panel/labels"], found["rule:ask"], found["rule:fix"]) == ("done", "done", "running")
 
 
+def test_what_a_gate_of_the_round_rejects_rests_and_who_changed_nothing_does_not(spec, dataset):
+    judged = spec | {"gate": spec["rules"]["fix"]["gate"]}
+    steps = [
+        *through(0),
+        *[("r0/ask/propose", NONE), ("r0/fix/propose", NONE), ("r0/weed/propose", SOME), ("r0/weed/commit", {})],
+        *[("r0/gate/judge", {"kept": False}), ("r0/gate/revert", {}), *through(1), ("r1/ask/propose", NONE)],
+    ]
+    found = lit(judged, dataset, *steps)
+    assert (found["rule:fix"], found["rule:weed"]) == ("running", "skipped")
+
+
 def test_a_rule_before_the_first_training_has_its_turn_first(spec, dataset):
     early = [("r0/start", {"version": 0}), ("r0/weed/propose", SOME)]
     assert lit(spec, dataset, *early) == {"rule:weed": "running", "rules": "running"}

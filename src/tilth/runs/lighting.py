@@ -202,7 +202,7 @@ class _Seen:
         for key, gate in gates:
             for r in range(self.round):
                 verdict = self.results.get(f"r{r}/{key}")
-                acted = f"r{r}/{name}/propose" in self.results
+                acted = self.results.get(f"r{r}/{name}/propose", {}).get("n")  # else nothing of it was judged
                 refused = acted and verdict is not None and not verdict["kept"] and not verdict.get("again")
                 if refused and gate is not None and r + gate.get("cooldown", 1) >= self.round:
                     return True
