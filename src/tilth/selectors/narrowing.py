@@ -126,9 +126,7 @@ class Narrowing(ABC):
         """
         return self.then(Quota(field, quotas(field, counts)))
 
-    def picked_by(
-        self, by: Annotator, *, votes: int = 1, enough: float = 1.0, patience: str | None = None
-    ) -> Self:
+    def picked_by(self, by: Annotator, *, votes: int = 1, enough: float = 1.0, patience: str | None = None) -> Self:
         """Let somebody pick: each record is shown to them, and those to which they say yes are kept.
 
         >>> from tilth.labeling import Team
@@ -139,8 +137,8 @@ class Narrowing(ABC):
 
         The last step of a rule's selector: the rule does what it does with those that were picked, and with no others.
         `by`: a `Team`, whose answers come through the inbox (`tilth label`), or an annotator that answers "yes" or "no"
-        at once. `votes`, `enough` and `patience` as for `annotate`: of several who look at a record, more must have said
-        yes than anything else, and what nobody looked at in time was not picked. Nobody is shown a record twice for the
+        at once. `votes`, `enough` and `patience` as for `annotate`: of several who look at a record more must say yes
+        than anything else, and what nobody looked at in time was not picked. Nobody is shown a record twice for the
         same selector and action: a yes stands, and what got none is left out before the other steps. UsageError for who
         is no annotator, and for steps that follow.
 
