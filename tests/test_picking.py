@@ -225,6 +225,18 @@ def test_of_several_who_look_most_must_say_yes(dataset: Dataset) -> None:
     assert dataset.view.labels_spent == 12
 
 
+def test_when_enough_have_all_votes_the_others_count_by_those_they_have(dataset: Dataset) -> None:
+    some = tuple(dataset.keys(np.flatnonzero(dataset.view.train & dataset.view.labeled)[:4]))
+    select = labeled.where(key=some).picked_by(LEAD, votes=2, enough=0.5)
+    workflow = flow(dataset, until=rounds() >= 2, weed=Rule(select=select, do=reweight(0.5)))
+    waits(workflow)
+    seen, look = shown(dataset, always("answer", "yes"))
+    answers(dataset, "lea", look, team="lead")
+    answers(dataset, "lou", always("answer", "yes"), team="lead", most=2)
+    assert run(workflow, inline=True, wait=False).state == "done"  # nobody is asked about the other two again
+    assert touched(dataset, "weed") == set(seen)
+
+
 def test_a_tie_is_no_yes(dataset: Dataset) -> None:
     workflow = flow(dataset, weed=Rule(select=labeled.sample(4).picked_by(LEAD, votes=2), do=remove()))
     waits(workflow)

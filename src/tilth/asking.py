@@ -206,8 +206,9 @@ def _look(ctx: Context, sitting: Sitting, plan: Mapping[str, Any], name: str) ->
         why = f"patience of {spoken(patience)} ran out with {told}: goes on with these"
     else:
         return None
-    # while the question goes on, records with some of their votes wait for the others; without patience they count
-    taken = ctx.inbox.claim(name, _part(ctx, sitting), complete=enough)
+    # while the question goes on, records with some of their votes wait for the others; without patience they count, and
+    # so they do where who picks is asked anew
+    taken = ctx.inbox.claim(name, _part(ctx, sitting), complete=enough and plan["kind"] != "pick")
     reach(f"claimed {sitting.key}")
     return {"why": why, "n": len(taken.records), "closed": now.complete == now.tasks}
 
@@ -277,7 +278,7 @@ def take_late(ctx: Desk, dataset: Dataset, part: str, round: int, *, every: bool
     n, conflicts = 0, 0
     mine = f"{ctx.scope}{ctx.run}/{part}"
     for asked in ctx.inbox.undrained(ctx.scope, branch=dataset.branch_name, part=mine):
-        drained = ctx.inbox.claim(asked.id, mine, complete=not every)
+        drained = ctx.inbox.claim(asked.id, mine, complete=not every and asked.kind != "pick")
         if len(drained.records) == 0:
             continue
         reach(f"claimed {part}")

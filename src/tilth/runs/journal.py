@@ -117,7 +117,7 @@ class Journal:
             )
 
     def request(self, run: str, what: str | None) -> None:
-        """Ask a run to "pause" or "cancel"; None takes that back. Whoever runs it looks about twice a second."""
+        """Ask a run to "pause" or "cancel"; None takes that back. Whoever runs it looks once a second."""
         if what not in ("pause", "cancel", None):
             raise UsageError(f"a run is asked to 'pause' or 'cancel', not {what!r}")
         self.run(run)
