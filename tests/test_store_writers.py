@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +134,39 @@ def test_a_reader_reads_on_while_others_commit_and_compact(shared: Dataset, othe
         assert others.end(process) in (["same"], ["compacted"])
     assert shared.version == 208
     assert [c.version for c in Dataset.open(shared.path).log()] == list(range(209))
+
+
+def test_threads_read_and_write_by_one_handle_while_somebody_else_writes(shared: Dataset) -> None:
+    other = Dataset.open(shared.path, durability="process")
+    over, faults = threading.Event(), list[BaseException]()
+
+    def add(to: Dataset, name: str) -> None:
+        for i in range(30):
+            to.append({"k": [f"{name}{i}"], "x": [float(i)], "y": ["cat"]}, key="k", label="y")
+
+    def keep(work: Callable[[], Any]) -> None:
+        try:
+            work()
+        except BaseException as why:  # noqa: BLE001  in a thread it would only be printed
+            faults.append(why)
+
+    def read() -> None:
+        while not over.is_set():
+            shared.history("a0")
+            shared.table(shared.ids(["a1", "b49"]))
+
+    readers = [threading.Thread(target=keep, args=(read,)) for _ in range(3)]
+    writer = threading.Thread(target=keep, args=(lambda: add(other, "c"),))
+    for thread in (*readers, writer):
+        thread.start()
+    keep(lambda: add(shared, "d"))
+    writer.join()
+    over.set()
+    for reader in readers:
+        reader.join()
+    assert faults == []
+    found = Dataset.open(shared.path)
+    assert found.version == 60
+    assert (
+        found.table(found.ids([f"{name}{i}" for name in "cd" for i in range(30)]))["x"].to_pylist() == [*range(30)] * 2
+    )

@@ -118,10 +118,16 @@ class _Table:
         return torn
 
     def _newest(self) -> Any:
-        """Return the table with what others have appended until now."""
-        if self.dataset.latest_version != self._dataset.version:  # to ask takes 0.1 ms, to check out anew 0.4
-            self._dataset.checkout_latest()
-        return self._dataset
+        """Return the table with what others have appended until now.
+
+        A handle of its own: one that other threads read by cannot be moved on, and what a writer does rests on the
+        version that it began with.
+        """
+        now = self.dataset
+        latest = now.latest_version
+        if latest != now.version:
+            self._dataset = now = now.checkout_version(latest)
+        return now
 
     def rows(self) -> int:
         return int(self._newest().count_rows())
@@ -137,40 +143,41 @@ class _Table:
             if self.sync:
                 self._force_data(file.path for fragment in fragments for file in fragment.files)
             append = lance.LanceOperation.Append(fragments)
-            self._dataset = lance.LanceDataset.commit(before, append, read_version=before.version)
+            after = self._dataset = lance.LanceDataset.commit(before, append, read_version=before.version)
         self.changed = self.grown = True
-        if self._dataset.version == before.version + 1:
+        if after.version == before.version + 1:
             return start
         # another writer's rows may have come between: look our block up by its marks
-        n, there, marks = table.num_rows, int(self._dataset.count_rows()), table[self.marker].to_numpy()
-        for start in (there - n, *self.find(f"{self.marker} = {marks[0]}").tolist()):
+        n, there, marks = table.num_rows, int(after.count_rows()), table[self.marker].to_numpy()
+        for start in (there - n, *self.find(f"{self.marker} = {marks[0]}", rows=there).tolist()):
             if start + n <= there and np.array_equal(self.read([self.marker], start, n)[self.marker].to_numpy(), marks):
                 return start
         raise Damaged(f"{self.path}: the {n} rows just written are not one block; the commit was not made")
 
-    def find(self, condition: str) -> npt.NDArray[np.int64]:
-        """Return the positions of the rows that meet an SQL condition, in order."""
+    def find(self, condition: str, *, rows: int) -> npt.NDArray[np.int64]:
+        """Return the positions of the rows that meet an SQL condition, in order, among at least the first `rows`."""
         # Only the column of the condition is read: with all of them it takes ten times as long.
-        found = self.look(lambda d: d.scanner(columns=["_rowid"], filter=condition).to_table(), rows=0)
+        found = self.look(lambda d: d.scanner(columns=["_rowid"], filter=condition).to_table(), rows=rows)
         return np.sort(found["_rowid"].to_numpy()).astype(np.int64)
 
     def look(self, reading: Callable[[Any], T], *, rows: int) -> T:
         """Return what `reading` finds in the table, which must have so many rows."""
-        if rows > self.dataset.count_rows():
-            self._dataset.checkout_latest()
-        there = int(self._dataset.count_rows())
+        now = self.dataset
+        if rows > now.count_rows():
+            now = self._newest()
+        there = int(now.count_rows())
         if rows > there:
             raise Damaged(
                 f"{self.path} ends at row {there}, but the log speaks of row {rows}; restore it from a backup"
             )
         for left in reversed(range(_TRIES)):
             try:
-                return reading(self._dataset)
+                return reading(now)
             except (OSError, ValueError) as why:
                 # A handle opened long ago knows files that compactions have replaced since; rows keep their places.
                 if not _gone(why) or not left:
                     raise
-                self._dataset.checkout_latest()
+                now = self._newest()
         raise AssertionError("the last try returns or raises")
 
     def read(self, columns: Sequence[str], start: int, n: int) -> pa.Table:
@@ -211,8 +218,7 @@ class _Table:
                 tries -= 1
                 if not _gone(why) or not tries:
                     raise
-                self._dataset.checkout_latest()
-                batches = self._dataset.to_batches(**options, offset=at)
+                batches = self._newest().to_batches(**options, offset=at)
                 continue
             at += batch.num_rows
             yield batch
@@ -220,7 +226,7 @@ class _Table:
     def tidy(self) -> None:
         """Compact the end of the table where small fragments have gathered there."""
         grown, self.grown = self.grown, False
-        if not grown or self._small() < _SMALL:
+        if not grown or _small(self.dataset) < _SMALL:
             return
         with suppress(OSError):  # nothing depends on it: where there is no space, the next commit tries again
             self.compact(target=_FULL, older_than=_LEFT, least=_SMALL)
@@ -233,17 +239,18 @@ class _Table:
         than `least` is left. It is forced to disk whatever the durability: what it replaces may have been.
         """
         with self._sweeping(), locked(self._lock):
-            self.dataset.checkout_latest()
-            if self._small() < least:
+            mine = self._opened(mend=True)  # others may read by the other one, which a compaction would move on
+            if _small(mine) < least:
                 return
-            done = [task.execute(self._dataset) for task in self._end(target)]
+            done = [task.execute(mine) for task in _end(mine, target)]
             self._force_data(entry.name for entry in _entries(self.path / "data"))
             if done:
-                Compaction.commit(self._dataset, done)
-            self._dataset.checkout_latest()
+                Compaction.commit(mine, done)
+            mine.checkout_latest()
             with self.forcing() as paths:
                 force(*paths)
-            self._clean(older_than)
+            _clean(mine, older_than)
+            self._dataset = mine
 
     @contextmanager
     def _sweeping(self) -> Generator[None]:
@@ -252,28 +259,8 @@ class _Table:
             yield
         except OSError:
             with suppress(OSError), locked(self._lock):
-                self._clean(_LEFT)
+                _clean(self._opened(mend=True), _LEFT)
             raise
-
-    def _clean(self, older_than: timedelta) -> None:
-        # Under the lock nobody is writing: a file that no manifest names is what a failed or killed writer left.
-        self._dataset.cleanup_old_versions(older_than=older_than, delete_unverified=True)
-
-    def _small(self) -> int:
-        """Return how many fragments at the end of the table are small."""
-        sizes = [fragment.count_rows() for fragment in self.dataset.get_fragments()]
-        return next((i for i, rows in enumerate(reversed(sizes)) if rows >= _FULL), len(sizes))
-
-    def _end(self, target: int) -> list[Any]:
-        """Return what Lance would rewrite, in order, as far as it is the end of the table without a gap."""
-        plan = Compaction.plan(self._dataset, {"target_rows_per_fragment": target})
-        tasks = {task.fragments[-1].id: task for task in plan.tasks}
-        left = [fragment.fragment_id for fragment in self._dataset.get_fragments()]
-        found: list[Any] = []
-        while left and left[-1] in tasks:
-            found.append(tasks[left[-1]])
-            del left[-len(found[-1].fragments) :]
-        return found[::-1]
 
     @contextmanager
     def forcing(self) -> Generator[list[str | Path]]:
@@ -288,6 +275,29 @@ class _Table:
         new = {str(self.path / "data" / name) for name in names} - self._forced
         force(*new, self.path / "data")
         self._forced |= new
+
+
+def _clean(table: Any, older_than: timedelta) -> None:
+    # Under the lock nobody is writing: a file that no manifest names is what a failed or killed writer left.
+    table.cleanup_old_versions(older_than=older_than, delete_unverified=True)
+
+
+def _small(table: Any) -> int:
+    """Return how many fragments at the end of a table are small."""
+    sizes = [fragment.count_rows() for fragment in table.get_fragments()]
+    return next((i for i, rows in enumerate(reversed(sizes)) if rows >= _FULL), len(sizes))
+
+
+def _end(table: Any, target: int) -> list[Any]:
+    """Return what Lance would rewrite, in order, as far as it is the end of a table without a gap."""
+    plan = Compaction.plan(table, {"target_rows_per_fragment": target})
+    tasks = {task.fragments[-1].id: task for task in plan.tasks}
+    left = [fragment.fragment_id for fragment in table.get_fragments()]
+    found: list[Any] = []
+    while left and left[-1] in tasks:
+        found.append(tasks[left[-1]])
+        del left[-len(found[-1].fragments) :]
+    return found[::-1]
 
 
 def _gone(why: Exception) -> bool:
@@ -361,8 +371,7 @@ class Store:
         A scan of one column: 4 ms among 500,000 events, 40 ms among ten million. A B-tree would take 2 ms, but 58 kB
         more for every 10,000 events, and commits that stop for it.
         """
-        self.events.rows()  # sees the newest
-        rows = self.events.find(f"record_id = {int(record)}")
+        rows = self.events.find(f"record_id = {int(record)}", rows=self.events.rows())
         return self.events.take(rows, _EVENTS.names).append_column("row", pa.array(rows))
 
     def column(self, name: str, n: int) -> npt.NDArray[Any]:
