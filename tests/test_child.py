@@ -11,11 +11,14 @@ from sklearn.naive_bayes import GaussianNB
 from tilth.algebra import to_json
 from tilth.changes import Changes, Field, Op, events
 from tilth.dataset import Dataset
-from tilth.errors import NotFound
+from tilth.errors import NotFound, RunFailed
 from tilth.integrations.sklearn import SklearnModel
+from tilth.metrics import rounds
 from tilth.outputs import Outputs
 from tilth.runs.child import serve
+from tilth.runs.trainer import Child
 from tilth.training import model_ref
+from tilth.workflow import Workflow
 
 MODEL = SklearnModel(GaussianNB())
 
@@ -55,3 +58,13 @@ def test_another_dataset_in_the_same_place_is_another(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "d")
     with pytest.raises(NotFound, match="does not exist"):
         serve(request(ds, 0))
+
+
+def test_what_was_stopped_before_it_began_trains_nothing(tmp_path: Path) -> None:
+    ds = make(tmp_path / "d", 0)
+    child = Child()
+    child.stop()
+    with pytest.raises(RunFailed, match="training on version 0 was stopped"):
+        child.train(Workflow(ds, MODEL, {}, until=rounds() >= 1), 0, needs=frozenset({"probabilities"}), keep=False)
+    child.close()
+    assert not (ds.path / "outputs").exists()

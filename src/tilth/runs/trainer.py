@@ -75,7 +75,7 @@ class Child:
             "seed": workflow.seed,
             "keep": keep,
         }
-        answer = self._ask(request) or (None if self._stopped else self._ask(request))
+        answer = self._ask(request) or self._ask(request)
         if answer is None and self._stopped:
             raise RunFailed(f"training on version {version} was stopped; run again to go on")
         if answer is None:
@@ -110,7 +110,12 @@ class Child:
             self._child = None
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        if self._stopped:
+            return None
         _, to, back = self._alive()
+        if self._stopped:  # while it was started: whoever stopped it found nothing to kill
+            self.close()
+            return None
         try:
             to.write(json.dumps(request) + "\n")
             to.flush()

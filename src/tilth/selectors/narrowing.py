@@ -137,10 +137,10 @@ class Narrowing(ABC):
 
         The last step of a rule's selector: the rule does what it does with those that were picked, and with no others.
         `by`: a `Team`, whose answers come through the inbox (`tilth label`), or an annotator that answers "yes" or "no"
-        at once. `votes`, `enough` and `patience` as for `annotate`: of several who look at a record more must say yes
-        than anything else, of as many as did in time, and what nobody looked at was not picked. Nobody is shown a record
-        twice for the same selector and action: a yes stands, and what got none is left out before the other steps.
-        UsageError for who is no annotator, and for steps that follow.
+        at once. `votes`, `enough` and `patience` as for `annotate`: of those who looked at a record in time more must
+        say yes than anything else, and what nobody looked at was not picked. Nobody is shown a record twice for the
+        same selector and action: a yes stands, and what got none is left out before the other steps. UsageError for who
+        is no annotator, and for steps that follow.
 
         Use it where somebody knows what no signal tells. Do not use it to look over changes before they are made: that
         is `approve=`, which shows them.
