@@ -272,6 +272,7 @@ MORE = st.fixed_dictionaries(
         "trigger": st.just(labels_spent() >= 500),
         "tune": st.sampled_from(["optuna", "<b>" * 30]).map(lambda says: Tune(Odd(says))),
         "until": st.just(rounds() >= 3),
+        "gate": st.just(Gate(by=0.01, rejected="hold")),
     },
 )
 
@@ -301,6 +302,11 @@ def test_every_workflow_is_drawn_whole_and_clear(
         assert len(asked) == len(panels)
     assert ("entry" in nodes) == bool({"every", "trigger"} & set(more))
     assert ("tune" in nodes) == ("tune" in more)
+    assert ("gate" in nodes) == ("gate" in more and bool(rules))
+    if "gate" in nodes:
+        assert dict(nodes["gate"].rows)[""] == repr(made.gate)
+        assert (chain[-1][1] or chain[-1][0], "gate") in edges
+        assert edges["gate", chain[0][0]].kind == "back"
     ends = [e for e in graph.edges if e.target == "train" and e.kind == "back"]
     assert len(ends) == bool(rules or "tune" in more)
     assert json.loads(json.dumps(graph.to_json())) == graph.to_json()

@@ -99,6 +99,26 @@ def test_what_a_gate_takes_back_is_rolled_back_and_its_rule_rests(spec, dataset)
     assert lit(spec, dataset, *later, round=0)["gate:fix"] == "rolled-back"  # as it was then
 
 
+def test_the_gate_of_a_round_judges_its_rules_together(spec, dataset):
+    both = spec | {"gate": Gate(cooldown=1, rejected="hold").to_json()}
+    none = [*through(0), ("r0/ask/propose", NONE), ("r0/fix/propose", NONE)]
+    found = lit(both, dataset, *none, ("r0/weed/propose", NONE))
+    assert (found["gate"], found["train"]) == ("skipped", "running")
+    steps = [*none, ("r0/weed/propose", SOME), ("r0/weed/commit", {"version": 1})]
+    found = lit(both, dataset, *steps)
+    assert (found["rule:weed"], found["gate"], found["rules"]) == ("done", "running", "running")
+    assert lit(both, dataset, *steps, ("r0/gate/judge", {"kept": True}))["gate"] == "done"
+    steps += [("r0/gate/judge", {"kept": False})]
+    found = lit(both, dataset, *steps)
+    assert (found["rule:weed"], found["gate"]) == ("rolled-back", "running")  # it is being taken back
+    found = lit(both, dataset, *steps, ("r0/gate/revert", {"version": 2}))
+    assert (found["gate"], found["rule:ask"], found["train"]) == ("rolled-back", "skipped", "running")
+    early = [("r0/start", {"version": 0}), ("r0/weed/propose", SOME), ("r0/weed/commit", {"version": 1})]
+    early += [*through(0)[1:], ("r0/fix/propose", SOME), ("r0/fix/commit", {"version": 2})]
+    found = lit(both, dataset, *early, ("r0/gate/judge", {"kept": False}), ("r0/gate/revert", {"version": 3}))
+    assert (found["rule:weed"], found["rule:fix"]) == ("done", "rolled-back")
+
+
 def test_when_a_round_is_over_the_loop_is_back_at_the_training(spec, dataset):
     over = [*through(0), *((f"r0/{rule}/propose", NONE) for rule in RULES)]
     found = lit(spec, dataset, *over)

@@ -251,7 +251,7 @@ class Workflow:
         """Draw it: `workflow.draw().save("loop.svg")`, or as the last line of a notebook's cell.
 
         `direction`: "down" suits a narrow page. `states`: for nodes by name ("train", "rule:ask", "gate:fix",
-        "panel:crowd", "panel:crowd/expert"; all are in `draw().graph.ids`) how they are: "running", "waiting",
+        "gate", "panel:crowd", "panel:crowd/expert"; all are in `draw().graph.ids`) how they are: "running", "waiting",
         "skipped", "rolled-back", "done", "failed" or "idle". UsageError for what is not there.
         """
         return draw(self, direction=direction, states=states)

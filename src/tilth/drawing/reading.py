@@ -100,6 +100,11 @@ class Drawable(Protocol):
         """What chooses the model of the next round."""
         ...
 
+    @property
+    def gate(self) -> object:
+        """What judges all rules of a round together."""
+        ...
+
 
 def read(workflow: Drawable) -> Graph:
     """Return the graph of a workflow."""
@@ -117,7 +122,7 @@ def read(workflow: Drawable) -> Graph:
     ]
     last = "until"
     if workflow.rules:
-        made, framed, linked = _rules(workflow.rules)
+        made, framed, linked = _rules(workflow.rules, workflow.gate)
         nodes += made
         frames += framed
         edges += [Edge(last, "rules", "no"), *linked]
@@ -150,7 +155,8 @@ def _model(workflow: Drawable) -> Iterator[Node]:
     yield Node("done", "done", "done", (), "model")
 
 
-def _rules(rules: Mapping[str, Ruled]) -> tuple[list[Node], list[Frame], list[Edge]]:
+def _rules(rules: Mapping[str, Ruled], together: object) -> tuple[list[Node], list[Frame], list[Edge]]:
+    """Return the frame of the rules; `together`: the gate that judges what all of them changed, if any."""
     title = "the data: each round, in order" if len(rules) > 1 else "the data: each round"
     nodes: list[Node] = []
     frames = [Frame("rules", "rules", title)]
@@ -184,6 +190,9 @@ def _rules(rules: Mapping[str, Ruled]) -> tuple[list[Node], list[Frame], list[Ed
                 frames.append(framed)
                 edges += linked
             edges.append(Edge(this, panels[panel]))
+    if together is not None:
+        nodes.append(Node("gate", "gate", "gate of each round", (("", repr(together)),), "rules"))
+        edges += [Edge(last, "gate", how), Edge("gate", f"rule:{next(iter(rules))}", "taken back", "back")]
     return nodes + panelled, frames, edges
 
 

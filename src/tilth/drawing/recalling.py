@@ -31,6 +31,7 @@ def recall(spec: Mapping[str, Any], dataset: Dataset) -> Graph:
             every=spec.get("every"),
             trigger=_part(spec.get("trigger")),
             tune=_part(spec.get("tune")),
+            gate=_part(spec.get("gate")),
         )
     )
 
@@ -49,6 +50,7 @@ class _Recalled:
     every: str | None
     trigger: Any
     tune: Any
+    gate: Any
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,6 +1,6 @@
 """From the finished steps of a run to how the nodes of its drawing are, so that a page can light them up."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,8 +82,8 @@ class _Seen:
         for name in self.spec["rules"]:
             if name not in early:
                 yield from self._rule(name)
-        if self.spec.get("gate"):
-            yield "rules", self._together()
+        if self.spec.get("gate") and self.spec["rules"]:
+            yield "gate", self._together([self._rule_state(name) for name in self.spec["rules"] if name not in early])
         if self.spec.get("tune"):
             yield "tune", self._has("tune")
         if "outcome" in self.results and not self.past:  # no rule had anything left to change
@@ -103,13 +103,15 @@ class _Seen:
 
     # -- rules -----------------------------------------------------------------------------------------------------
 
-    def _rule(self, name: str) -> Iterator[tuple[str, State]]:
+    def _rule_state(self, name: str) -> State:
         state = self._over(name)
-        verdict = self._got(f"{name}/gate/judge")
-        refused = verdict is not None and not verdict["kept"]
-        together = self._got("gate/judge")
-        if state == "done" and (refused or (together is not None and not together["kept"])):
-            state = "rolled-back"
+        # what came before the first training is not the round's to take back
+        gates = [f"{name}/gate/judge"] if name in self._early() else [f"{name}/gate/judge", "gate/judge"]
+        refused = any(verdict is not None and not verdict["kept"] for verdict in map(self._got, gates))
+        return "rolled-back" if state == "done" and refused else state
+
+    def _rule(self, name: str) -> Iterator[tuple[str, State]]:
+        state = self._rule_state(name)
         panels = [e.target for e in self.graph.edges if e.source == f"rule:{name}" and e.target.startswith("panel:")]
         if state in _CLOSED or not panels or not self._any(f"rule:{name}/first"):
             yield f"rule:{name}", state
@@ -167,11 +169,15 @@ class _Seen:
             return "skipped"
         return "done" if self._has(f"{key}/take") == "done" or self._has(f"{key}/answers") == "done" else "idle"
 
-    def _together(self) -> State:
+    def _together(self, rules: Sequence[State]) -> State:
+        """Return how the gate of the round is; it is skipped where no rule changed anything that its own gate kept."""
         verdict = self._got("gate/judge")
+        left = self.past or "outcome" in self.results or self._has("tune") == "done"
         if verdict is None:
-            return "done" if self.past or "outcome" in self.results or self._has("tune") == "done" else "idle"
-        return "done" if verdict["kept"] else "rolled-back"
+            return "skipped" if left or not {"idle", "done"} & {*rules} else "idle"
+        if verdict["kept"]:
+            return "done"
+        return "rolled-back" if left or self._has("gate/revert") == "done" else "idle"
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
