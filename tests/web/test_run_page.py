@@ -91,6 +91,13 @@ def finish(journal: Journal, name: str, key: str, **result: Any) -> None:
     journal.finish(name, key, result, seconds=0.1)
 
 
+def adopted(journal: Journal, name: str, dataset: Dataset) -> None:
+    """Let a run go on with another workflow, as `tilth run --adopt` does."""
+    rules = {"rake": Rule(select=labeled.sample(2), do=remove())}
+    edited = Workflow(dataset, SklearnModel(LogisticRegression()), rules, until=rounds() >= 3, gate=Gate())
+    journal.adopt(name, "6a3d", json.dumps(edited.to_json()))
+
+
 def evaluated(accuracy: float) -> dict[str, Any]:
     metrics = {"accuracy()": accuracy}
     return {"metrics": metrics, "test": metrics, "labels_spent": 0, "cost": 0.0, "done": False, "why": ""}
@@ -171,6 +178,36 @@ def test_a_run_that_is_deleted_tells_its_pages(owner, project):
         assert told(lines, "gone")[-1][0] == "gone"
     journal.close()
     assert owner.get(f"/runs/{name}").status_code == 404
+
+
+def test_a_page_is_sent_another_drawing_where_its_own_is_an_old_one(owner, begun, project):
+    journal, name = begun
+    drawn = re.search(r"after=(\d+)&amp;drawn=(\w+)", owner.get(f"/runs/{name}").text)
+    address = f"/runs/{name}/events?after={drawn[1]}&drawn={drawn[2]}"
+    with owner.stream("GET", address) as answer:
+        lines = answer.iter_lines()
+        assert "<svg" not in told(lines, "")[-1][2]
+        adopted(journal, name, Dataset.open(project))
+        assert 'data-node="rule:rake"' in told(lines, "")[-1][2]
+    with owner.stream("GET", address) as answer:  # one that was away meanwhile
+        assert 'data-node="gate"' in told(answer.iter_lines(), "")[-1][2]
+
+
+@pytest.mark.browser
+def test_a_page_shows_the_workflow_that_was_adopted_without_a_reload(served, project, begun, visit):
+    journal, name = begun
+    site = Site(project)
+    page = visit(served, f"{served.address}/enter?token={site.people.invite('ada', 'owner')}")
+    site.close()
+    finish(journal, name, "r0/start", version=0, spec="5f2c")
+    page.goto(f"{served.address}/runs/{name}")
+    page.wait_for_selector('.wide [data-node="rule:weed"]')
+    adopted(journal, name, Dataset.open(project))
+    page.wait_for_selector('.wide [data-node="rule:rake"]')
+    assert page.locator('.wide [data-node="rule:weed"]').count() == 0
+    finish(journal, name, "r0/train", ref="1f")
+    page.wait_for_selector('.wide [data-node="train"][data-state="done"]')
+    assert page.locator("svg [data-node=gate]").count() == 2
 
 
 @pytest.mark.browser

@@ -38,7 +38,8 @@ class Run:
     def follow(self, journal: Journal) -> bool:
         """Read on in its journal; return whether anything is new. NotFound where it was deleted."""
         about, new = journal.since(self.name, self.number)
-        if about["spec"] != self._spec:  # a workflow that was adopted may have changed a step that had finished
+        edited = about["spec"] != self._spec
+        if edited:  # a workflow that was adopted may have changed a step that had finished
             self._spec = about["spec"]
             self.spec = journal.spec(self._spec)
             about, new = journal.since(self.name)
@@ -51,7 +52,7 @@ class Run:
         self.ended: float | None = about["ended"]
         self.source: str = about["source"]
         self.steps = [*self.steps, *new]
-        return bool(new) or before != (self.state, self.why)
+        return edited or bool(new) or before != (self.state, self.why)
 
     @property
     def number(self) -> int:

@@ -3,12 +3,12 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
-from tilth.drawing import Drawing
 from tilth.errors import NotFound, UsageError
 from tilth.report import render
 from tilth.runs.telling import metric_names, step_said
@@ -34,8 +34,7 @@ def show(request: Request) -> Response:
     site = site_of(request)
     run = site.run(request.path_params["run"])
     dataset = site.dataset(run.branch)
-    graph = graph_of(site, run)
-    look = look_at(site, run, graph)
+    look = look_at(site, run, graph_of(site, run))
     found = run.rounds
     query = request.query_params
     metrics = metric_names(found)
@@ -46,8 +45,8 @@ def show(request: Request) -> Response:
         "run.html",
         title=run.name,
         run=run,
-        wide=Drawing(graph.lit(look.states)).svg,
-        tall=Drawing(graph.lit(look.states), "down").svg,
+        picture=fragment("run_picture.html", **look.drawings()),
+        drawn=look.drawn,
         axes=_AXES,
         axis=_one(query.get("x"), _AXES, "x") or ("labels" if any(r.labels_spent for r in found) else "round"),
         metrics=metrics,
@@ -64,12 +63,14 @@ def events(request: Request) -> Response:
     """Tell what comes, as server-sent events, from the step after the newest that the page knows.
 
     `step`: one for each step that finished, its number as the event's id. `picture`: the states of the nodes, and the
-    curve. Without a name: the part of the page that changes, as HTML.
+    curve. Without a name: the parts of the page that change, as HTML; the drawing itself is among them where it is not
+    the one that the page has (`drawn`), because an edited workflow was adopted or records came.
     """
     run = site_of(request).run(request.path_params["run"])
     known = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
     after = _number(known, "after") or 0
-    stream = _stream(request.app.state.watches, site_of(request), run.name, after, person_of(request).may("owner"))
+    listener = _Listener(after, request.query_params.get("drawn", ""), person_of(request).may("owner"))
+    stream = _stream(request.app.state.watches, site_of(request), run.name, listener)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
 
@@ -82,9 +83,19 @@ def report(request: Request) -> Response:
     return HTMLResponse(render(run), headers=named | {"content-security-policy": policy})
 
 
-async def _stream(watches: Watches, site: Site, name: str, after: int, owner: bool) -> AsyncGenerator[str]:
+@dataclass
+class _Listener:
+    """What a page that listens has: the newest step and the drawing that it knows, how many rounds it has drawn."""
+
+    after: int
+    drawn: str
+    owner: bool
+    rounds: int = -1
+
+
+async def _stream(watches: Watches, site: Site, name: str, listener: _Listener) -> AsyncGenerator[str]:
     async with watches.on(name) as watch:
-        moment, rounds = -1, -1
+        moment = -1
         while True:
             look = await watch.after(moment, _SILENCE)
             if look is None:
@@ -96,27 +107,30 @@ async def _stream(watches: Watches, site: Site, name: str, after: int, owner: bo
             if look.gone:
                 yield _event("gone", "")
                 return
-            text, rounds = await asyncio.to_thread(_news, site, look, after, rounds, owner)
-            after = max(after, look.number)
-            yield text
+            yield await asyncio.to_thread(_news, site, look, listener)
 
 
-def _news(site: Site, look: Look, after: int, rounds: int, owner: bool) -> tuple[str, int]:
-    """Return what a page that knows the steps up to `after` and has drawn so many rounds is to be told."""
-    new = [s for s in look.run.steps if s["number"] > after and s["key"] != "outcome"]
+def _news(site: Site, look: Look, listener: _Listener) -> str:
+    """Return what a page is to be told, and note that it knows it then."""
+    new = [s for s in look.run.steps if s["number"] > listener.after and s["key"] != "outcome"]
     told = [
         _event("step", json.dumps({"number": s["number"], "key": s["key"], "said": _said(look, s)}), s["number"])
         for s in new[-_STEPS:]
     ]
     there = len(look.run.rounds)
     picture: dict[str, Any] = {"states": dict(look.states), "at": look.number}
-    if there != rounds:
+    if there != listener.rounds:
         picture["curve"] = rows.curve(look.run)
     told.append(_event("picture", json.dumps(picture), look.number))
-    live = _live(site, look, owner=owner)
-    course = f'<hx-partial hx-target="#course" hx-swap="innerMorph">{live["course"]}</hx-partial>'
-    told.append(_event("", live["now"] + course, look.number))
-    return "".join(told), there
+    live = _live(site, look, owner=listener.owner)
+    parts = f'<hx-partial hx-target="#course" hx-swap="innerMorph">{live["course"]}</hx-partial>'
+    drawn = look.drawn
+    if drawn != listener.drawn:
+        drawing = fragment("run_picture.html", **look.drawings())
+        parts += f'<hx-partial hx-target="#picture" hx-swap="innerHTML">{drawing}</hx-partial>'
+    told.append(_event("", live["now"] + parts, look.number))
+    listener.after, listener.drawn, listener.rounds = max(listener.after, look.number), drawn, there
+    return "".join(told)
 
 
 def _event(name: str, data: str, number: int | None = None) -> str:

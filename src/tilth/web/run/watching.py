@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
-from tilth.drawing import Graph, recall
+from tilth.drawing import Drawing, Graph, recall
 from tilth.drawing.graph import State
 from tilth.errors import NotFound
 from tilth.runs import Run
@@ -32,6 +33,7 @@ class Look:
 
     run: Run
     standing: str
+    graph: Graph
     states: Mapping[str, State]
     at_work: bool = False
     asked: tuple[Mapping[str, Any], ...] = ()
@@ -43,13 +45,23 @@ class Look:
         """The number of the newest finished step."""
         return self.run.number
 
+    @property
+    def drawn(self) -> str:
+        """A name for what its drawing shows, the states left out: by it a page tells that its own is an old one."""
+        return hashlib.sha256(repr(self.graph).encode()).hexdigest()[:16]
+
+    def drawings(self) -> dict[str, str]:
+        """Return the drawing as it is lit now, as SVG: wide for a screen and tall for a phone."""
+        lit = self.graph.lit(self.states)
+        return {"wide": Drawing(lit).svg, "tall": Drawing(lit, "down").svg}
+
 
 def look_at(site: Site, run: Run, graph: Graph, *, moment: int = 0) -> Look:
     """Return how a run is now."""
     standing = run.standing
     results = {step["key"]: step["result"] for step in run.steps}
     states = light(graph, run.spec, results, standing)
-    return Look(run, standing, states, run.at_work, _asked(site, run, standing), moment)
+    return Look(run, standing, graph, states, run.at_work, _asked(site, run, standing), moment)
 
 
 def graph_of(site: Site, run: Run) -> Graph:
@@ -86,6 +98,7 @@ class Watch:
     def __init__(self, site: Site, name: str) -> None:
         self._site = site
         self._run = site.run(name)
+        self._told = self._shown()
         self._graph = graph_of(site, self._run)
         self._journal = journal_of(site.path, site.engine)
         self._alive = time.monotonic()
@@ -128,15 +141,23 @@ class Watch:
         try:
             self._moved |= self._run.follow(self._journal)
         except NotFound:
-            return Look(self._run, "gone", {}, moment=self.look.moment + 1, gone=True)
+            return Look(self._run, "gone", self._graph, {}, moment=self.look.moment + 1, gone=True)
         if not self._moved and time.monotonic() - self._alive < _ALIVE:
             return None
         self._alive = time.monotonic()
+        if self._told != self._shown():  # an edited workflow was adopted, or records came
+            told = self._shown()
+            self._graph, self._told = graph_of(self._site, self._run), told
+            self._moved = True
         look = look_at(self._site, self._run, self._graph, moment=self.look.moment + 1)
         same = (look.standing, look.at_work, look.asked) == (self.look.standing, self.look.at_work, self.look.asked)
         # not before: what was read is told also where the look above failed once
         moved, self._moved = self._moved, False
         return None if same and not moved else look
+
+    def _shown(self) -> tuple[Any, int]:
+        """Return what the drawing rests on: the workflow, and the records' version."""
+        return self._run.spec, self._site.dataset(self._run.branch).version
 
 
 class Watches:
