@@ -166,6 +166,22 @@ def test_several_pages_hear_of_one_step(owner, begun):
         assert [h.result(timeout=30) for h in heard] == [["r0/train"]] * 4
 
 
+@pytest.mark.parametrize("ends", ["revoked", "annotator"])
+def test_who_is_let_in_no_more_hears_nothing_more(served, project, begun, ends):
+    journal, name = begun
+    site = Site(project)
+    token = site.people.invite("nina", "reviewer")
+    with httpx.Client(base_url=served.address, timeout=60) as client:
+        client.get("/enter", params={"token": token})
+        with client.stream("GET", f"/runs/{name}/events") as answer:
+            lines = answer.iter_lines()
+            told(lines, "")
+            site.people.revoke("nina") if ends == "revoked" else site.people.invite("nina", "annotator")
+            finish(journal, name, "r0/start", version=0, spec="5f2c")
+            assert next((line for line in lines if line), "") == ""
+    site.close()
+
+
 def test_a_run_that_is_deleted_tells_its_pages(owner, project):
     dataset = Dataset.open(project)
     journal = journal_of(dataset.path)

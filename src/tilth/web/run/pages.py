@@ -69,7 +69,7 @@ def events(request: Request) -> Response:
     run = site_of(request).run(request.path_params["run"])
     known = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
     after = _number(known, "after") or 0
-    listener = _Listener(after, request.query_params.get("drawn", ""), person_of(request).may("owner"))
+    listener = _Listener(request.state.session, after, request.query_params.get("drawn", ""))
     stream = _stream(request.app.state.watches, site_of(request), run.name, listener)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
@@ -85,11 +85,11 @@ def report(request: Request) -> Response:
 
 @dataclass
 class _Listener:
-    """What a page that listens has: the newest step and the drawing that it knows, how many rounds it has drawn."""
+    """Whose page listens, and what it has: the newest step and drawing that it knows, how many rounds it has drawn."""
 
+    session: str
     after: int
     drawn: str
-    owner: bool
     rounds: int = -1
 
 
@@ -98,6 +98,10 @@ async def _stream(watches: Watches, site: Site, name: str, listener: _Listener) 
         moment = -1
         while True:
             look = await watch.after(moment, _SILENCE)
+            # a stream may outlive the invite of who listens
+            person = await asyncio.to_thread(site.people.who, listener.session)
+            if person is None or not person.may("reviewer"):
+                return
             if look is None:
                 if watch.over:
                     return
@@ -107,10 +111,10 @@ async def _stream(watches: Watches, site: Site, name: str, listener: _Listener) 
             if look.gone:
                 yield _event("gone", "")
                 return
-            yield await asyncio.to_thread(_news, site, look, listener)
+            yield await asyncio.to_thread(_news, site, look, listener, owner=person.may("owner"))
 
 
-def _news(site: Site, look: Look, listener: _Listener) -> str:
+def _news(site: Site, look: Look, listener: _Listener, *, owner: bool) -> str:
     """Return what a page is to be told, and note that it knows it then."""
     new = [s for s in look.run.steps if s["number"] > listener.after and s["key"] != "outcome"]
     told = [
@@ -122,7 +126,7 @@ def _news(site: Site, look: Look, listener: _Listener) -> str:
     if there != listener.rounds:
         picture["curve"] = rows.curve(look.run)
     told.append(_event("picture", json.dumps(picture), look.number))
-    live = _live(site, look, owner=listener.owner)
+    live = _live(site, look, owner=owner)
     parts = f'<hx-partial hx-target="#course" hx-swap="innerMorph">{live["course"]}</hx-partial>'
     drawn = look.drawn
     if drawn != listener.drawn:
