@@ -19,13 +19,17 @@ def make(
     classes: list[str] | None = None,
     texts: list[str] | None = None,
     labels: pa.Array | None = None,
+    several: bool = False,
 ) -> Dataset:
-    """Make a dataset of texts, without labels unless they are given; the hidden column holds what nobody may see."""
+    """Make a dataset of texts, without labels unless they are given; the hidden column holds what nobody may see.
+
+    `several`: a record may have several classes.
+    """
     table = {
         "key": [f"r{i:03d}" for i in range(n)],
         "text": texts or [f"text number {i}" for i in range(n)],
         "truth": ["secret truth"] * n,
-        "label": pa.nulls(n, pa.string()) if labels is None else labels,
+        "label": pa.nulls(n, pa.list_(pa.string()) if several else pa.string()) if labels is None else labels,
     }
     made = pa.table(table)
     options = {"classes": classes or PETS, "hidden": ["truth"], "durability": "process", "splits": {"train": 1}}

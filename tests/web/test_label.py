@@ -206,6 +206,65 @@ def test_of_many_classes_one_is_found_by_typing(tmp_path, serve, visit):
     assert said(dataset) == [("r000", "answer", "class b1"), ("r001", "answer", "class h0"), ("r002", "bad", None)]
 
 
+def test_of_many_classes_several_are_found_by_typing_and_none_is_lost(tmp_path, serve, visit):
+    classes = [f"class {chr(97 + i // 10)}{i % 10}" for i in range(40)]
+    dataset = make(tmp_path, 4, classes=classes, several=True)
+    ask(dataset, n=4)
+    served = serve(tmp_path)
+    page = visit(served, link(served, tmp_path, "ann"))
+    begun(page)
+    page.keyboard.type("CLASS B")
+    page.keyboard.press("2")
+    page.keyboard.type("s c")
+    page.keyboard.press("Enter")
+    page.keyboard.type("s d")
+    page.get_by_role("button", name="Done").click()
+    page.keyboard.press("Enter")
+    settled(page)
+    assert said(dataset) == [("r000", "answer", ["class b1", "class c0"]), ("r001", "answer", [])]
+
+
+def test_backspace_that_clears_what_was_typed_undoes_nothing(tmp_path, serve, visit):
+    dataset = make(tmp_path, 8, classes=[f"class {chr(97 + i // 10)}{i % 10}" for i in range(77)])
+    ask(dataset, n=8)
+    served = serve(tmp_path)
+    page = visit(served, link(served, tmp_path, "ann"))
+    begun(page)
+    for key in "123":
+        page.keyboard.press(key)
+    page.keyboard.type("ab")
+    for _ in range(6):  # held down: the browser repeats it
+        page.keyboard.down("Backspace")
+    page.keyboard.up("Backspace")
+    assert page.locator("input[type=search]").input_value() == ""
+    settled(page)
+    assert [key for key, _, _ in said(dataset)] == ["r000", "r001", "r002"]
+
+
+def test_what_comes_from_the_server_moves_nobody_from_the_record_at_hand(tmp_path, serve, visit):
+    dataset = make(tmp_path, 60)
+    ask(dataset, n=60, suggestions=[json.dumps("cat")] * 60)
+    served = serve(tmp_path)
+    page = visit(served, link(served, tmp_path, "gus"))
+    page.goto(f"{served.address}/label/grid")
+    page.locator(".tile").first.wait_for()
+    held = []
+    page.route("**/label/next", lambda route: held.append(route), times=1)
+    page.keyboard.press("1")
+    until(page, "document.getElementById('said').textContent.startsWith('cat')")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    at = "document.activeElement.getAttribute('aria-label')"
+    here = page.evaluate(at)
+    while not held:
+        page.wait_for_timeout(20)
+    with page.expect_response("**/label/next"):
+        held[0].continue_()
+    page.keyboard.press("Space")
+    assert page.evaluate(at) == here
+    assert page.locator(".tile[aria-pressed=false]").get_attribute("aria-label") == here
+
+
 def test_keys_can_be_changed_and_stay_so(pets, visit):
     dataset, served = pets
     page = visit(served, link(served, dataset.path, "key"))

@@ -88,7 +88,8 @@ const fill = trying(async (must) => {
   for (const t of [...fresh, ...told.past]) t.node = content(t);
   if (!fresh.length) looked = Date.now();
   for (const id of ["agreement", "none"]) $(id).textContent = told[id];
-  if (!asked || grid) show();
+  // what is at hand stays as it is: who is about to press a key must not answer for records that came that moment
+  if (!asked || now.some((t) => !queue.includes(t))) show();
 });
 
 // What is shown
@@ -104,7 +105,7 @@ const content = (t) => el("div", { className: "content" }, ...t.parts.map(part),
 const press = (t) => (t.tile.ariaPressed = !(t.off = !t.off));
 const tile = (t) => (t.tile = el("button", { className: "tile", ariaPressed: !t.off, ariaLabel: t.key, onclick: () => press(t) }, t.node));
 function show() {
-  const t = queue[0];
+  const t = queue[0], at = now.find((o) => o.tile === document.activeElement);
   $("none").hidden = !!t;
   box.hidden = $("verdicts").hidden = !t;
   now = grid ? queue.filter((o) => o.question === t.question && o.group === t.group).slice(0, 24) : queue.slice(0, 1);
@@ -118,7 +119,7 @@ function show() {
   $("why").replaceChildren(facts(t.why));
   const { value, max } = $("bar");
   $("pace").textContent = `${value} of ${max} done${count ? `; ${count} by you now, ${(spent / count).toFixed(1)} s each` : ""}.`;
-  if (grid) record.firstChild.focus();
+  if (grid) (now.includes(at) ? at.tile : record.firstChild).focus();
   began = performance.now();
 }
 
@@ -177,11 +178,18 @@ function choose(verdict, value) {
   send();
   fill();
 }
-const pick = (b) => (several() ? (b.ariaPressed = b.ariaPressed !== "true") : choose("answer", b.value));
+function pick(b) {
+  if (!several()) return choose("answer", b.value);
+  b.ariaPressed = b.ariaPressed !== "true";
+  if (filter) filtered("");
+}
 function accept() {
-  const value = several() ? buttons().filter((b) => b.ariaPressed === "true").map((b) => b.value) : filter?.value ? buttons()[0]?.value : hint(queue[0]);
+  // those too that the filter hides
+  const pressed = [...box.querySelectorAll(".choice[aria-pressed=true]")].map((b) => b.value);
+  const value = several() ? pressed : filter?.value ? buttons()[0]?.value : hint(queue[0]);
   if (value !== undefined) choose("answer", value);
 }
+const enter = () => (several() && filter?.value ? buttons().slice(0, 1).forEach(pick) : accept());
 function undo() {
   const tasks = past.pop();
   if (!tasks) return say("There is nothing to undo, or a run has taken it.");
@@ -211,9 +219,10 @@ document.addEventListener("keydown", (e) => {
   const free = on !== filter || !filter.value;
   let act;
   if (e.isComposing || e.altKey || (on !== filter && on.matches("input:not([type=checkbox]), textarea, select"))) return;
-  if (free && (key === "backspace" || (mod && key === "z"))) act = undo;
+  // a key that is held down repeats: to clear the filter by it must not go on to undo
+  if (free && !e.repeat && (key === "backspace" || (mod && key === "z"))) act = undo;
   else if (mod || e.repeat || !asked) return;
-  else if (key === "enter") act = !on.matches("a, summary, audio, [type=checkbox], button:not(.tile)") && accept;
+  else if (key === "enter") act = !on.matches("a, summary, audio, [type=checkbox], button:not(.tile)") && enter;
   else if (free && VERDICTS[key]) act = () => choose(VERDICTS[key]);
   else if (free && key === "=") act = () => $("guide").toggleAttribute("open");
   else if (grid && key.startsWith("arrow")) act = () => move(key);
