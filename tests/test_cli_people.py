@@ -194,6 +194,26 @@ def test_a_detached_run_is_watched_and_cancelled_from_another_terminal(project: 
         watching.wait()
 
 
+def test_a_run_goes_on_with_its_own_of_several_workflows(project: Path) -> None:
+    file = project / "mine.py"
+    file.write_text(f"{MINE}other = replace(mine, seed=9)\n")
+    resumed = shell("resume", project, "--no-wait")
+    assert (resumed.returncode, "waits for crowd" in resumed.stderr) == (3, True), resumed.stderr
+    assert shell("run", file, "--run", "run-1", "--inline", "--no-wait").returncode == 3
+    unnamed = tilth("run", file, "--inline", "--no-wait")
+    assert (unnamed.exit_code, "Say which: --name" in unnamed.stderr) == (2, True)
+    file.write_text(f"{MINE.replace('top(4', 'top(5')}other = replace(mine, seed=9)\n")
+    edited = shell("resume", project, "--no-wait")
+    assert (edited.returncode, "Say which: --name" in edited.stderr) == (2, True)
+
+
+def test_a_run_goes_on_from_the_file_whose_workflow_it_adopted(project: Path) -> None:
+    (project / "yours.py").write_text(MINE.replace("top(4", "top(5"))
+    assert shell("run", project / "yours.py", "--inline", "--no-wait", "--adopt").returncode == 3
+    resumed = shell("resume", project, "--no-wait")
+    assert resumed.returncode == 3, resumed.stderr
+
+
 @pytest.mark.slow
 def test_a_run_is_cancelled_in_the_middle_of_a_training(project: Path) -> None:
     file = project / "workflow.py"

@@ -1,6 +1,7 @@
 """From the arguments of a command to what they name: a workflow in a file, the runs of a project."""
 
 import contextlib
+import json
 import traceback
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,21 @@ from tilth.dataset import Dataset
 from tilth.errors import NotFound, RunFailed, TilthError, UsageError, did_you_mean
 from tilth.functions import load_file
 from tilth.runs import Run
+from tilth.runs.base import newest_run
 from tilth.runs.home import home_of, journal_of
+from tilth.runs.lives import differences
 from tilth.workflow import Workflow
 
 __all__ = ["known_runs", "workflow_in"]
 
 
-def workflow_in(file: Path, name: str | None) -> tuple[Path, Workflow]:
+def workflow_in(
+    file: Path, name: str | None, *, run: str | None = None, engine: str | None = None
+) -> tuple[Path, Workflow]:
     """Import a workflow's file (or `workflow.py` in a folder) and return its path and the workflow in it.
 
     An error in the file is a RunFailed that says in which line; UsageError where there is no workflow in it, or several
-    and `name` says not which.
+    and `name` says not which. `run`: the run to go on with; of several workflows it has its own, unless that was edited.
     """
     path = file / "workflow.py" if file.is_dir() else file
     try:
@@ -37,9 +42,20 @@ def workflow_in(file: Path, name: str | None) -> tuple[Path, Workflow]:
         raise UsageError(f"{path} has no Workflow at its top level; write there: workflow = Workflow(...)")
     if name is not None and name not in found:
         raise NotFound(f"no workflow {name!r} in {path}. {did_you_mean(name, found)}")
+    if name is None and run is not None and len(found) > 1:
+        found = {key: w for key, w in found.items() if _began(w, run, engine)} or found
     if name is None and len({id(w) for w in found.values()}) > 1:
         raise UsageError(f"{path} has several workflows: {', '.join(found)}. Say which: --name {next(iter(found))}")
     return path, found[name] if name is not None else next(iter(found.values()))
+
+
+def _began(workflow: Workflow, run: str, engine: str | None) -> bool:
+    """Return whether a run is one of this workflow, as it stands in the file now."""
+    try:
+        about = newest_run(workflow.dataset, run, engine=engine)
+    except NotFound:
+        return False
+    return about is not None and not differences(about.spec, json.loads(json.dumps(workflow.to_json())))
 
 
 def known_runs(dataset: Dataset, *, engine: str | None = None) -> list[Run]:

@@ -37,7 +37,7 @@ def run(file: Path, wish: Wish, *, detach: bool = False) -> None:
     """Run the workflow in a file; the rounds pass on stderr, the result goes to stdout."""
     loading = working(f"loading {file}") if interactive() else contextlib.nullcontext()
     with contextlib.redirect_stdout(sys.stderr), loading:  # what the user's own functions print is not the result
-        path, workflow = workflow_in(file, wish.name)
+        path, workflow = workflow_in(file, wish.name, run=wish.run, engine=wish.engine)
     if detach:
         _detach(path, workflow, wish)
         return

@@ -50,7 +50,7 @@ def enter(journal: Journal, workflow: Workflow, source: str, *, name: str | None
                 f"the workflow was edited since {run} began:\n{changed}\nGo on with the new one from the next round by "
                 "--adopt, or put the old one back"
             )
-        journal.adopt(run, spec, text)
+        journal.adopt(run, spec, text, source)
         if last["state"] == "failed":
             # the round cannot end as it is: what is left of it runs by the new workflow
             starts = [s for s in journal.steps(run) if s["key"].endswith("/start")]
