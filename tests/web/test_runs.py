@@ -8,6 +8,7 @@ from tilth.errors import Parked
 from tilth.labeling.inbox import Given, Inbox
 from tilth.runs.home import inbox_of
 from tilth.testing import toy
+from tilth.web import Site
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,27 @@ def test_a_run_that_waits_says_for_what_and_keeps_up_by_itself(project, served, 
                 who, [Given(t.id, "answer", t.question.form["classes"][0]) for t in inbox.lease(who, team="crowd")]
             )
     page.get_by_text("4 of 4 answered").wait_for()
+
+
+@pytest.mark.browser
+def test_the_list_outlives_an_answer_that_is_an_error(project, served, visit):
+    site = Site(project.path)
+    page = visit(served, f"{served.address}/enter?token={site.people.invite('rita', 'reviewer')}")
+    site.close()
+    page.locator("[data-run=run-1]").wait_for()
+    refused = []
+
+    def refuse(route):
+        refused.append(route)
+        route.fulfill(status=503, content_type="text/html", body="<h1>Busy</h1>")
+
+    page.route("**/runs", refuse, times=1)
+    with page.expect_response(lambda answer: answer.url.endswith("/runs") and answer.ok):
+        pass
+    assert refused
+    assert page.locator("[data-run=run-1]").count() == 1
+    assert all("503" in line for line in page.told)
+    page.told.clear()
 
 
 @pytest.mark.browser
