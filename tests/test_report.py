@@ -45,6 +45,7 @@ def done(tmp_path_factory) -> Run:
         {
             "name": [f"{EVIL}{i}" for i in range(60)],
             "note": [f"</p><script>alert({i})</script> " + "long " * 80 for i in range(60)],
+            "legs": pa.array([0] * 60, pa.int64()),
             "picture": pa.array(images, pa.large_binary()),
             "x": pa.array(rng.normal(size=(60, 2)).astype(np.float32).tolist(), pa.list_(pa.float32(), 2)),
             "kind": [CLASSES[i % 2] for i in range(60)],
@@ -81,6 +82,7 @@ def test_examples_show_what_was_there_before_and_after(done):
     by = {shown.column: shown for shown in gone[0].content}
     assert by["picture"].image.startswith("data:image/png;base64,")
     assert by["note"].text.endswith("…")
+    assert by["legs"].text == "0"
 
 
 class Tags(HTMLParser):

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,11 +47,14 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(project: Path, *options: str, port: int = 0) -> Generator[Served]:
+def serving(project: Path, *options: str, port: int = 0, env: Mapping[str, str] | None = None) -> Generator[Served]:
     """Serve the page of a project by `tilth ui`, as a user does."""
     command = [sys.executable, "-c", "from tilth.cli import main; main()", "ui", str(project), "--no-browser"]
     process = subprocess.Popen(
-        [*command, "--port", str(port), *options], stdout=subprocess.PIPE, text=True, env=os.environ | {"NO_COLOR": "1"}
+        [*command, "--port", str(port), *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"NO_COLOR": "1"} | (env or {}),
     )
     try:
         assert process.stdout is not None

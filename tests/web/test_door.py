@@ -1,9 +1,16 @@
 """Who gets in: links, roles, hosts, and requests that come from elsewhere."""
 
+import os
+import shutil
+import socket
+from pathlib import Path
+
 import httpx
 import numpy as np
 import pytest
 
+import tilth
+from tests.web.conftest import serving
 from tilth import Dataset
 from tilth.web import People, Site, create_app
 from tilth.web.people import ROLES
@@ -113,6 +120,21 @@ def test_another_host_is_refused(served, owner, host):
     assert owner.get("/runs", headers={"host": host}).status_code == 421
 
 
+def test_a_browser_leaves_out_the_port_of_the_scheme(tmp_path, serve):
+    table = {"x": np.eye(4, dtype=np.float32), "kind": np.array(["cat", "dog"] * 2)}
+    Dataset.create(tmp_path / "dataset", table, label="kind")
+    try:
+        socket.create_server(("127.0.0.1", 80)).close()
+    except OSError as why:
+        pytest.skip(f"port 80: {why}")
+    served = serve(tmp_path, port=80)
+    with httpx.Client(base_url="http://127.0.0.1", headers={"origin": "http://127.0.0.1"}) as client:
+        assert client.get(served.link).status_code == 200
+        assert client.get("/runs").status_code == 200
+        assert client.post("/theme", data={"theme": "dark"}).status_code == 303
+        assert client.get("/runs", headers={"host": "evil.example"}).status_code == 421
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -171,14 +193,30 @@ def test_going_back_stays_on_this_server(owner, back):
     ],
 )
 def test_no_file_beside_the_static_ones_is_read(served, path):
-    import socket
-
     with socket.create_connection(("127.0.0.1", served.port)) as line:
         line.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nConnection: close\r\n\r\n".encode())
         said = b"".join(iter(lambda: line.recv(65536), b""))
     assert int(said.split()[1]) in (400, 401, 404), said[:80]
     assert b"create_app" not in said
     assert b"root:" not in said
+
+
+def test_a_link_among_the_static_files_leads_out_of_them_to_nothing(tmp_path):
+    package = shutil.copytree(Path(tilth.__file__).parent, tmp_path / "code" / "tilth")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.txt").write_text("secret")
+    static = package / "web" / "static"
+    (static / "file.txt").symlink_to(tmp_path / "outside" / "secret.txt")
+    (static / "folder").symlink_to(tmp_path / "outside")
+    table = {"x": np.eye(4, dtype=np.float32), "kind": np.array(["cat", "dog"] * 2)}
+    Dataset.create(tmp_path / "pets" / "dataset", table, label="kind")
+    path = os.pathsep.join([str(package.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with serving(tmp_path / "pets", env={"PYTHONPATH": path}) as served:
+        (static / "here.txt").write_text("this copy is served")
+        assert httpx.get(f"{served.address}/static/here.txt").text == "this copy is served"
+        for name in ("file.txt", "folder/secret.txt"):
+            said = httpx.get(f"{served.address}/static/{name}")
+            assert (said.status_code, "secret" in said.text) == (404, False), name
 
 
 def test_who_may_enter_is_kept_as_hashes(tmp_path):

@@ -101,7 +101,7 @@ def _shown(name: str, kind: str, value: Any) -> Shown:
         case "number":
             return Shown(name, "none" if value is None or math.isnan(value) else f"{value:.6g}")
         case _:
-            text = str(value or "")
+            text = "" if value is None else str(value)
             return Shown(name, text if len(text) <= _TEXT else f"{text[:_TEXT]}…")
 
 

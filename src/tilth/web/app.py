@@ -33,6 +33,9 @@ _SHELF = 512 * 2**20
 """Bytes of orders, small pictures and states that are kept: those of some ten looks at a million records."""
 
 
+_PORTS = {"http": 80, "https": 443}
+
+
 def create_app(site: Site, *, hosts: Iterable[str]) -> Starlette:
     """Return the page of a project as an ASGI application that answers to these hosts (with port) only."""
     areas = (door, runs, run, records, label, team)
@@ -67,8 +70,11 @@ def serve(
     names = [*remote]
     bound = socket.create_server(("0.0.0.0" if names else "127.0.0.1", port))  # noqa: S104  asked for by `remote`
     port = bound.getsockname()[1]
-    hosts = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", *names)] + names
     scheme = "https" if certificate else "http"
+    known = ["127.0.0.1", "localhost", *names]
+    # a browser leaves the port out where it is the scheme's own; behind a forwarded port the remote names have another
+    bare = known if port == _PORTS[scheme] else names
+    hosts = [f"{name}:{port}" for name in known] + bare
     app = create_app(site, hosts=hosts)
     address = f"{scheme}://{names[0] if names else '127.0.0.1'}:{port}"
     token = site.people.invite(OWNER, "owner", once=True)

@@ -119,7 +119,9 @@ def _fork(site: Site, run: Run, asked: Mapping[str, str]) -> Deed:
         f"The {count(left, 'round')} from round {wanted} on are not in it; {run.name} stays as it is.",
         "It is paused at first: edit its workflow, or resume it.",
     )
-    return Deed(f"Fork {run.name} from round {wanted}", says, _standing(run), "Fork", do)
+    # a fork changes nothing of the run, so its branch is what tells that somebody has confirmed already
+    on = f"{_standing(run)}, {count(len(site.dataset().branches), 'branch', 'branches')}"
+    return Deed(f"Fork {run.name} from round {wanted}", says, on, "Fork", do)
 
 
 def _rollback(site: Site, run: Run, asked: Mapping[str, str]) -> Deed:
