@@ -3,6 +3,8 @@
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -118,6 +120,15 @@ def test_a_revoked_invite_ends_the_session_too(project, served):
 )
 def test_another_host_is_refused(served, owner, host):
     assert owner.get("/runs", headers={"host": host}).status_code == 421
+
+
+def test_a_port_that_is_taken_is_named_with_what_to_do(project, served):
+    command = [sys.executable, "-m", "tilth.cli", "ui", str(project), "--no-browser", "--port", str(served.port)]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 1
+    assert f"port {served.port} is not to be had" in refused.stderr
+    assert "--port 0 takes a free one" in refused.stderr
+    assert "http://" not in refused.stdout
 
 
 def test_a_browser_leaves_out_the_port_of_the_scheme(tmp_path, serve):

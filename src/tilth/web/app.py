@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import socket
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable
@@ -14,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from tilth.errors import TilthError
+from tilth.errors import Busy, TilthError
 from tilth.web import door, label, records, run, runs, team
 from tilth.web.guard import Guard
 from tilth.web.people import OWNER
@@ -65,10 +66,13 @@ def serve(
     """Answer until Ctrl-C; `ready` is called with the owner's link as soon as it can be opened.
 
     On loopback only, unless `remote` names hosts under which others reach this machine. `port`: 0 takes a free one.
-    `certificate`: the files of a TLS certificate and its key.
+    `certificate`: the files of a TLS certificate and its key. Busy where the port is another's.
     """
     names = [*remote]
-    bound = socket.create_server(("0.0.0.0" if names else "127.0.0.1", port))  # noqa: S104  asked for by `remote`
+    try:
+        bound = socket.create_server(("0.0.0.0" if names else "127.0.0.1", port))  # noqa: S104  asked for by `remote`
+    except OSError as why:
+        raise Busy(f"port {port} is not to be had ({os.strerror(why.errno or 0)}); --port 0 takes a free one") from why
     port = bound.getsockname()[1]
     scheme = "https" if certificate else "http"
     known = ["127.0.0.1", "localhost", *names]

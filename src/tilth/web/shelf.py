@@ -42,12 +42,15 @@ class Shelf:
                     return cast(T, self._kept[key][0])
             try:
                 made, size = make()
-            finally:
+            except BaseException:
                 with self._lock:
                     self._making.pop(key, None)
+                raise
             with self._lock:
+                # both at once: who came between them would make it again
+                self._making.pop(key, None)
+                self._size += size - self._kept.pop(key, (None, 0))[1]
                 self._kept[key] = (made, size)
-                self._size += size
                 while self._size > self._most and len(self._kept) > 1:
                     self._size -= self._kept.popitem(last=False)[1][1]
             return made
