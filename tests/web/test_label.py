@@ -249,7 +249,11 @@ def test_what_comes_from_the_server_moves_nobody_from_the_record_at_hand(tmp_pat
     page.goto(f"{served.address}/label/grid")
     page.locator(".tile").first.wait_for()
     held = []
-    page.route("**/label/next", lambda route: held.append(route), times=1)
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/label/next", hold, times=1)
     page.keyboard.press("1")
     until(page, "document.getElementById('said').textContent.startsWith('cat')")
     page.keyboard.press("ArrowRight")

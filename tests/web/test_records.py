@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from tests.web.zoo import BAD, CLASSES, PAYLOADS, RULE, N, zoo
-from tilth.labeling.inbox import Posted, Tasks
+from tilth.labeling.inbox import Given, Posted, Tasks
 from tilth.web import Site, create_app
 
 HOST = "localhost:7777"
@@ -281,6 +281,13 @@ def test_an_annotator_sees_the_media_of_tasks_held_now_and_nothing_else(app, sit
         assert ann.get(f"/media/{task.record}/secret").status_code == 404
         assert ann.get(f"/media/{task.record}/sound").status_code == 200
         inbox.release("ann")
+        assert ann.get(f"/media/{task.record}/picture").status_code == 404
+        # what was answered can be gone back to until a run has taken it
+        inbox.answer("ann", [Given(task.id, "answer", CLASSES[0])])
+        assert ann.get(f"/media/{task.record}/picture").status_code == 200
+        assert ann.get(f"/media/{other}/picture").status_code == 404
+        assert ann.get(f"/media/{task.record}/picture", params={"branch": "nope"}).status_code == 404
+        inbox.claim("run-9/r0/ask", "part")
         assert ann.get(f"/media/{task.record}/picture").status_code == 404
     for path in ("/records", "/records/window", "/records/5", "/compare", "/model"):
         assert ann.get(path).status_code == 403

@@ -329,7 +329,7 @@ def test_a_run_that_waits_says_for_whom_and_how_far_it_is(owner):
     text = owner.get("/runs/run-2").text
     assert "crew" in text
     assert "0 of 5 done" in text
-    assert 'href="/label"' in text
+    assert 'href="/label?team=crew"' in text
 
 
 def test_a_run_that_failed_says_which_step_which_record_and_what_next(owner):

@@ -24,7 +24,7 @@ def workflow_in(
     """Import a workflow's file (or `workflow.py` in a folder) and return its path and the workflow in it.
 
     An error in the file is a RunFailed that says in which line; UsageError where there is no workflow in it, or several
-    and `name` says not which. `run`: the run to go on with; of several workflows it has its own, unless that was edited.
+    and `name` says not which. `run`: the run to go on with; of several workflows its own is meant, if not edited since.
     """
     path = file / "workflow.py" if file.is_dir() else file
     try:

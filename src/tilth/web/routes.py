@@ -1,7 +1,7 @@
 """How a page is put on an address: with the least role that may see it, and errors as pages that say what to do."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, overload
 from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
@@ -14,7 +14,7 @@ from tilth.web.people import Person, Role
 from tilth.web.rendering import page
 from tilth.web.site import Site
 
-__all__ = ["Page", "form_of", "get", "person_of", "post", "site_of"]
+__all__ = ["Page", "form_of", "get", "person_of", "post", "site_of", "whole"]
 
 _STATUS: Mapping[type[TilthError], int] = {NotFound: 404, UsageError: 400, Conflict: 409, Exists: 409, Busy: 503}
 
@@ -65,6 +65,21 @@ def form_of(request: Request, body: bytes) -> dict[str, str]:
     if kind != "application/x-www-form-urlencoded":
         return {"body": text}
     return dict(parse_qsl(text, keep_blank_values=True))
+
+
+@overload
+def whole(asked: Mapping[str, str], name: str, default: int, *, least: int = 0) -> int: ...
+@overload
+def whole(asked: Mapping[str, str], name: str, default: None = None, *, least: int = 0) -> int | None: ...
+def whole(asked: Mapping[str, str], name: str, default: int | None = None, *, least: int = 0) -> int | None:
+    """Return a field of an address or a form as a whole number; UsageError says what it must be."""
+    text = asked.get(name) or ""
+    if not text:
+        return default
+    # int() would take "1_0" and " 1", digits of other scripts, and numbers that no array has
+    if not (text.isascii() and text.isdigit() and len(text) < 19) or int(text) < least:
+        raise UsageError(f"{name}={text[:40]!r}: a whole number of {least} or more")
+    return int(text)
 
 
 def site_of(request: Request) -> Site:

@@ -39,12 +39,7 @@ def _about(site: Site, run: Run) -> dict[str, Any]:
     rounds = run.rounds
     last = rounds[-1] if rounds else None
     at = run.steps[-1]["finished"] if run.steps else run.started
-    asked = (
-        site.inbox.questions(run=f"{site.scope}{run.name}", state="open")
-        if site.inbox and run.state == "waiting"
-        else []
-    )
-    progress = [site.inbox.progress(q.id) for q in asked] if site.inbox else []
+    progress = [now for _, now in site.asked(run.name)] if run.state == "waiting" else []
     return {
         "name": run.name,
         "state": run.standing,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tilth.dataset import Dataset
 from tilth.errors import NotFound
-from tilth.labeling.inbox import Inbox
+from tilth.labeling.inbox import Inbox, Posted, Progress
 from tilth.runs import Run
 from tilth.runs.home import home_of, inbox_of, journal_of, scope_of
 from tilth.web.people import People
@@ -53,6 +53,18 @@ class Site:
                     return None
                 self._inbox = Inbox(where)
             return self._inbox
+
+    def questions(self, state: str | None = None) -> list[Posted]:
+        """Return the questions of this project, oldest first: the inbox of an engine holds those of others too."""
+        inbox = self.inbox
+        return [] if inbox is None else [q for q in inbox.questions(state=state) if q.id.startswith(self.scope)]
+
+    def asked(self, run: str) -> list[tuple[Posted, Progress]]:
+        """Return the open questions of a run, and how far each is."""
+        inbox = self.inbox
+        if inbox is None:
+            return []
+        return [(q, inbox.progress(q.id)) for q in inbox.questions(run=f"{self.scope}{run}", state="open")]
 
     def run(self, name: str | None = None) -> Run:
         """Return a run, the newest without a name; NotFound names those there are."""

@@ -1,15 +1,11 @@
 """A task as a browser gets it: what is asked, what the record holds, and nothing that its person must not see."""
 
-import base64
-import io
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
 from tilth.dataset import Dataset
 from tilth.dataset.schema import Column
@@ -19,6 +15,7 @@ from tilth.web.label.desk import Desk
 from tilth.web.label.fields import fields_of
 from tilth.web.label.nearby import alike, embedded, neighbours
 from tilth.web.label.tickets import blind
+from tilth.web.media import data_uri, grey
 
 __all__ = ["KEYS", "as_json", "question", "told"]
 
@@ -26,7 +23,6 @@ KEYS = "1234567890abcdefghijklmnopqrstuvwxyz"
 """Which keys stand for the classes, in their order, unless each class is called as its own key."""
 
 _FEW = 12
-_SIDES = range(4, 65)
 _BIG = ("image", "audio", "problem")
 
 
@@ -172,24 +168,14 @@ def _read(dataset: Dataset, branch: str, version: int, tasks: Sequence[Task]) ->
     return out
 
 
-def _as_png(grey: npt.NDArray[np.uint8]) -> str:
-    made = io.BytesIO()
-    Image.fromarray(grey).save(made, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(made.getvalue()).decode()}"
-
-
 def _part(column: Column, value: Any) -> dict[str, Any]:
     about: dict[str, Any] = {"name": column.name, "kind": column.kind}
     if column.kind == "text":
         return about | {"value": _text(value)}
     if column.kind != "vector":
         return about | {"value": "none" if value is None or value != value else f"{value:.6g}"}
-    values = np.asarray(value, np.float32)
-    side = round(len(values) ** 0.5)
-    if side * side == len(values) and side in _SIDES:
-        # as many numbers as a square has: as a rule a small picture in shades of grey
-        low, high = float(np.nanmin(values)), float(np.nanmax(values))
-        grey = np.nan_to_num((values - low) / ((high - low) or 1.0) * 255).astype(np.uint8)
-        return about | {"kind": "image", "value": _as_png(grey.reshape(side, side))}
-    some = ", ".join(f"{v:.4g}" for v in values[:_FEW].tolist())
-    return about | {"value": some + (f", … ({len(values)} numbers)" if len(values) > _FEW else "")}
+    picture = grey(value)  # as many numbers as a square has are as a rule a small picture
+    if picture is not None:
+        return about | {"kind": "image", "value": data_uri(picture)}
+    some = ", ".join(f"{v:.4g}" for v in value[:_FEW])
+    return about | {"value": some + (f", … ({len(value)} numbers)" if len(value) > _FEW else "")}

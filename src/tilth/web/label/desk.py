@@ -14,6 +14,8 @@ TTL = 600.0
 """Seconds that a lease lasts; a page renews it while its person works."""
 
 _VOTES = 1000
+_PAST = 100
+"""Answers that can still be undone after a page was loaded anew."""
 
 
 def for_experts(asked: Posted) -> bool:
@@ -39,9 +41,7 @@ class Desk:
 
     def questions(self, *, review: bool = False) -> list[Posted]:
         """Return the open questions of this project that are this person's; with `review`, those for experts alone."""
-        if self.site.inbox is None:
-            return []
-        mine = [q for q in self.inbox.questions(state="open") if q.id.startswith(self.site.scope) and self.may(q)]
+        mine = [q for q in self.site.questions("open") if self.may(q)]
         return [q for q in mine if for_experts(q)] if review else mine
 
     def may(self, asked: Posted) -> bool:
@@ -73,9 +73,7 @@ class Desk:
         return found
 
     def _ever_asked(self) -> set[str]:
-        if self.site.inbox is None:
-            return set()
-        return {q.team for q in self.inbox.questions() if q.id.startswith(self.site.scope)}
+        return {q.team for q in self.site.questions()}
 
     def hold(self, tasks: Sequence[Task]) -> None:
         """Lease these tasks again, which came back when their answers were taken back, and no others."""
@@ -87,17 +85,25 @@ class Desk:
             if extra:
                 self.inbox.release(self.person.name, extra)
 
-    def past(self, most: int) -> list[Task]:
+    def at_hand(self) -> list[Task]:
+        """Return the tasks that this person holds, and those that they can go back to."""
+        if self.site.inbox is None:
+            return []
+        held = [t for t in self.inbox.held(self.person.name) if t.question.id.startswith(self.site.scope)]
+        return [*held, *self.past()]
+
+    def past(self) -> list[Task]:
         """Return the tasks that this person answered last and no run has taken yet, oldest first."""
         if self.site.inbox is None:
             return []
         given: list[int] = []
-        for one in self.inbox.said(annotator=self.person.name, last=most):
+        for one in self.inbox.said(annotator=self.person.name, last=_PAST):
             if one.taken:
                 break
             given.append(one.task)
         there = self.inbox.find(given)
-        return [there[task] for task in reversed(given) if self.may(there[task].question)]
+        mine = [there[task] for task in reversed(given)]
+        return [t for t in mine if t.question.id.startswith(self.site.scope) and self.may(t.question)]
 
     def votes(self, tasks: Iterable[Task]) -> dict[int, list[Said]]:
         """Return what others have said of the records of these tasks in the same run, for whoever reviews them."""

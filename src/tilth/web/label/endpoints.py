@@ -24,8 +24,6 @@ _BOOT = secrets.token_hex(4)
 
 _MOST_TASKS = 256
 _MOST_ANSWERS = 512
-_PAST = 100
-"""Answers that can still be undone after a page was loaded anew."""
 _LARGEST = 2**53
 """Whole numbers up to here are the same in JavaScript and in the databases."""
 _LONGEST_KEY = 100
@@ -48,7 +46,7 @@ def next_tasks(request: Request, form: Mapping[str, str]) -> Response:
     team, only, by = (_text(body, name) for name in ("team", "question", "by"))
     tasks = desk.lease(n, team=team, question=only, review=body.get("review") is True)
     new = [t for t in tasks if t.id not in have]
-    past = desk.past(_PAST) if body.get("past") is True else []
+    past = desk.past() if body.get("past") is True else []
     return _said(
         desk,
         held=[t.id for t in tasks],

@@ -1,7 +1,6 @@
 """The pages themselves: one record after the other, a grid of many, and the reviewer's."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tilth.labeling.inbox import Said
+from tilth.labeling.inbox.answering import graded
 from tilth.web.label.content import told
 from tilth.web.label.desk import Desk, for_experts
 from tilth.web.rendering import page
@@ -35,11 +35,10 @@ def grid(request: Request) -> Response:
 def review(request: Request) -> Response:
     """Show what experts are asked, with the votes of others, then what annotators disagree on and gold questions."""
     desk = Desk(site_of(request), person_of(request))
-    runs = (
-        sorted({q.run for q in desk.inbox.questions() if q.id.startswith(desk.site.scope)}) if desk.site.inbox else []
-    )
+    runs = sorted({q.run for q in desk.site.questions()})
     said = desk.inbox.said(runs=runs, last=_RECENT) if runs else []
-    wrong = [s for s in said if _graded(s) is False]
+    asked, right = zip(*(graded(s.verdict, s.value, s.gold) for s in said), strict=True) if said else ((), ())
+    wrong = [s for s, known, fits in zip(said, asked, right, strict=True) if known and not fits]
     return _bench(
         request,
         "review.html",
@@ -47,14 +46,14 @@ def review(request: Request) -> Response:
         mode="review",
         disputed=disagreements(said)[:_ROWS],
         gold=[_row(s) for s in wrong[:_ROWS]],
-        gold_asked=sum(_graded(s) is not None for s in said),
+        gold_asked=sum(asked),
         gold_wrong=len(wrong),
         asked=any(for_experts(q) for q in desk.questions()),
     )
 
 
 def disagreements(said: Iterable[Said]) -> list[dict[str, Any]]:
-    """Return the tasks to which people gave different answers, newest first: who said what, and what most said."""
+    """Return the tasks to which people gave different answers, newest first, and who said what."""
     tasks: dict[int, list[Said]] = {}
     for one in said:
         if one.verdict != "skip":
@@ -65,7 +64,6 @@ def disagreements(said: Iterable[Said]) -> list[dict[str, Any]]:
             "record": votes[0].record,
             "key": votes[0].key,
             "votes": [(v.annotator, told(v)) for v in sorted(votes, key=lambda v: v.annotator)],
-            "most": Counter(told(v) for v in votes).most_common(1)[0],
         }
         for votes in tasks.values()
         if len({(v.verdict, v.value) for v in votes}) > 1
@@ -96,15 +94,6 @@ def _bench(request: Request, template: str, title: str, *, mode: str = "one", **
         "place": desk.tickets.place,
     }
     return page(request, template, title=title, bench=bench, teams=asked, **more)
-
-
-def _graded(said: Said) -> bool | None:
-    if said.gold is None or said.value is None:
-        return None
-    mine, truth = json.loads(said.value), json.loads(said.gold)
-    if isinstance(mine, list) and isinstance(truth, list):
-        return sorted(mine) == sorted(truth)
-    return mine == truth
 
 
 def _row(said: Said) -> dict[str, Any]:

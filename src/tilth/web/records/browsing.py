@@ -7,11 +7,11 @@ from starlette.responses import HTMLResponse, Response
 
 from tilth.dataset.schema import SPLITS
 from tilth.web.records.cells import cells, layout
-from tilth.web.records.looking import Look, address, look, shelf_of, whole
+from tilth.web.records.looking import Look, address, look, shelf_of
 from tilth.web.records.ordering import ordered, sortable
 from tilth.web.records.wanted import STATES, Wanted, no_label
 from tilth.web.rendering import fragment, page
-from tilth.web.routes import get, site_of
+from tilth.web.routes import get, site_of, whole
 
 __all__ = ["ROUTES"]
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from tilth.dataset.schema import SPLITS, Column
 from tilth.dataset.telling import shown
 from tilth.errors import DataError
+from tilth.web.media import data_uri, grey, thumb
 from tilth.web.records.looking import Look, address
-from tilth.web.records.media import data_uri, grey, thumb
 from tilth.web.records.ordering import Order
 from tilth.words import number
 

@@ -14,10 +14,10 @@ from tilth.dataset.schema import SPLITS
 from tilth.errors import NotFound
 from tilth.state import State
 from tilth.web.records.cells import cells, layout
-from tilth.web.records.looking import Look, address, shelf_of, whole
+from tilth.web.records.looking import Look, address, shelf_of
 from tilth.web.records.ordering import Order
 from tilth.web.rendering import page
-from tilth.web.routes import get, site_of
+from tilth.web.routes import get, site_of, whole
 
 __all__ = ["ROUTES"]
 

@@ -9,14 +9,14 @@ import numpy as np
 from starlette.requests import Request
 
 from tilth.dataset import Dataset
-from tilth.errors import NotFound, UsageError
+from tilth.errors import NotFound
 from tilth.outputs import Outputs
 from tilth.state import Round, State
-from tilth.web.routes import site_of
+from tilth.web.routes import site_of, whole
 from tilth.web.shelf import Shelf
 from tilth.web.site import Site
 
-__all__ = ["Look", "address", "look", "newest_model", "record_of", "shelf_of", "whole"]
+__all__ = ["Look", "address", "look", "newest_model", "record_of", "shelf_of"]
 
 _ARRAYS = 64
 """Bytes a record that a state may come to hold: a dozen signals, and what they rest on."""
@@ -117,17 +117,6 @@ def record_of(request: Request) -> int:
     text = request.path_params["record"]
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise NotFound(f"no record {text!r}: addresses name records by their id, a whole number")
-    return int(text)
-
-
-def whole(asked: Mapping[str, str], name: str, default: int, *, least: int = 0) -> int:
-    """Return a field of an address as a whole number; UsageError says what it must be."""
-    text = asked.get(name) or ""
-    if not text:
-        return default
-    # int() would take "1_0" and " 1", digits of other scripts, and numbers that no array has
-    if not (text.isascii() and text.isdigit() and len(text) < 19) or int(text) < least:
-        raise UsageError(f"{name}={text!r}: a whole number of {least} or more")
     return int(text)
 
 

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from tilth.dataset.schema import Column
 from tilth.dataset.telling import sentence, standing, told
 from tilth.errors import DataError, NotFound
+from tilth.web.media import data_uri, grey, sniffed
 from tilth.web.records.cells import Cell, cells, layout, predictions
 from tilth.web.records.looking import Look, address, look, record_of, shelf_of
-from tilth.web.records.media import data_uri, grey, sniffed
 from tilth.web.records.ordering import Order, similar, sortable
 from tilth.web.records.plots import bars, sparkline
 from tilth.web.rendering import page

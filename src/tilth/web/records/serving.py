@@ -8,11 +8,12 @@ from starlette.responses import Response
 
 from tilth.dataset import Dataset
 from tilth.errors import DataError, NotFound, UsageError, did_you_mean
-from tilth.web.records.looking import record_of, shelf_of, whole
-from tilth.web.records.media import Media, placeholder, sniffed, thumb, waveform
-from tilth.web.routes import get, person_of, site_of
+from tilth.web.label.desk import Desk
+from tilth.web.media import Media, placeholder, sniffed, thumb, waveform
+from tilth.web.records.looking import record_of, shelf_of
+from tilth.web.routes import get, person_of, site_of, whole
 
-__all__ = ["ROUTES", "may_see"]
+__all__ = ["ROUTES"]
 
 _SIZES = ("thumb", "full")
 _RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
@@ -29,7 +30,7 @@ def media(request: Request) -> Response:
     dataset = following.at(whole(asked, "version", following.version))
     view = dataset.view
     # an annotator learns nothing of what there is beside their tasks: both are answered alike
-    if record >= len(view) or not view.known[record] or not may_see(request, dataset, record):
+    if record >= len(view) or not view.known[record] or not _may_see(request, dataset, record):
         raise NotFound(f"no record {record} in version {dataset.version} that is yours to see")
     column = next((c for c in dataset.schema.columns if c.name == name), None)
     if column is None or column.hidden or column.kind not in ("image", "audio"):
@@ -60,15 +61,13 @@ def media(request: Request) -> Response:
     return Response(found.data, media_type=found.type, headers=headers)
 
 
-def may_see(request: Request, dataset: Dataset, record: int) -> bool:
-    """Whether who asks may see a record: reviewers all, annotators those of the tasks that they hold now."""
-    person, site = person_of(request), site_of(request)
+def _may_see(request: Request, dataset: Dataset, record: int) -> bool:
+    """Whether who asks may see a record: reviewers all, annotators those that they are at work on."""
+    person = person_of(request)
     if person.may("reviewer"):
         return True
-    if site.inbox is None:
-        return False
-    held = [(task.record, task.question) for task in site.inbox.held(person.name)]
-    return any(r == record and q.branch == dataset.branch_name and q.id.startswith(site.scope) for r, q in held)
+    at_hand = Desk(site_of(request), person).at_hand()
+    return any(task.record == record and task.question.branch == dataset.branch_name for task in at_hand)
 
 
 def _bytes(dataset: Dataset, record: int, name: str) -> bytes:

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from tilth.dataset.schema import SPLITS
 from tilth.errors import NotFound, UsageError, did_you_mean
-from tilth.web.records.looking import Look, whole
+from tilth.web.records.looking import Look
+from tilth.web.routes import whole
 
 __all__ = ["STATES", "Wanted", "no_label", "selected"]
 

@@ -10,6 +10,7 @@ from tilth.errors import Conflict, NotFound, UsageError, did_you_mean
 from tilth.runs import Run, lives
 from tilth.runs.detaching import detach, workflow_of
 from tilth.runs.telling import step_said
+from tilth.web.routes import whole
 from tilth.web.site import Site
 from tilth.words import count
 
@@ -84,15 +85,13 @@ def _cancel(site: Site, run: Run, _: Mapping[str, str]) -> Deed:
     made = [c for c in site.dataset(run.branch).log() if c.run == run.name]
     says = [f"{run.name} ends for good, in the middle of a training if need be."]
     says.append(f"What it changed stays: {count(len(made), 'version')}. {_kept(run)}")
-    inbox = site.inbox
-    if inbox is not None:
-        now = [inbox.progress(q.id) for q in inbox.questions(run=f"{site.scope}{run.name}", state="open")]
-        if now:
-            answers, left = sum(p.answers for p in now), sum(p.tasks - p.complete for p in now)
-            says.append(
-                f"{count(answers, 'answer')} that people gave are taken first; {count(left, 'open task')} "
-                f"{'is' if left == 1 else 'are'} withdrawn."
-            )
+    now = [progress for _, progress in site.asked(run.name)]
+    if now:
+        answers, left = sum(p.answers for p in now), sum(p.tasks - p.complete for p in now)
+        says.append(
+            f"{count(answers, 'answer')} that people gave {'is' if answers == 1 else 'are'} taken first; "
+            f"{count(left, 'open task')} {'is' if left == 1 else 'are'} withdrawn."
+        )
 
     def do(_: str) -> str:
         lives.cancel(site.dataset(), run.name, engine=site.engine)
@@ -234,7 +233,7 @@ def _by(rule: str, round_of: int) -> str:
 
 
 def _whole(asked: Mapping[str, str], name: str) -> int:
-    text = asked.get(name, "")
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise UsageError(f"{name}={text[:40]!r}: a whole number, 0 or more")
-    return int(text)
+    found = whole(asked, name)
+    if found is None:
+        raise UsageError(f"{name}= is missing: a whole number of 0 or more")
+    return found

@@ -9,11 +9,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
-from tilth.errors import NotFound, UsageError
+from tilth.errors import NotFound
 from tilth.report import render
 from tilth.runs.telling import metric_names, step_said
 from tilth.web.rendering import fragment, page
-from tilth.web.routes import get, person_of, site_of
+from tilth.web.routes import get, person_of, site_of, whole
 from tilth.web.run import rows
 from tilth.web.run.watching import Look, Watches, graph_of, look_at
 from tilth.web.site import Site
@@ -38,7 +38,7 @@ def show(request: Request) -> Response:
     found = run.rounds
     query = request.query_params
     metrics = metric_names(found)
-    version = _number(query.get("version"), "version")
+    version = whole(query, "version")
     at = None if version is None else dataset.at(version).log()[-1]
     return page(
         request,
@@ -67,8 +67,8 @@ def events(request: Request) -> Response:
     the one that the page has (`drawn`), because an edited workflow was adopted or records came.
     """
     run = site_of(request).run(request.path_params["run"])
-    known = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
-    after = _number(known, "after") or 0
+    known = request.headers.get("last-event-id") or request.query_params.get("after", "")
+    after = whole({"after": known}, "after", 0)
     listener = _Listener(request.state.session, after, request.query_params.get("drawn", ""))
     stream = _stream(request.app.state.watches, site_of(request), run.name, listener)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
@@ -176,14 +176,6 @@ def _live(site: Site, look: Look, *, owner: bool) -> dict[str, str]:
             versions=rows.versions(site.dataset(run.branch), run),
         ),
     }
-
-
-def _number(text: str | None, name: str) -> int | None:
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise UsageError(f"{name}={text[:40]!r}: a whole number, 0 or more")
-    return int(text)
 
 
 def _one(text: str | None, known: Any, name: str) -> str:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy.exc import OperationalError
 
@@ -16,6 +17,7 @@ from tilth.errors import NotFound
 from tilth.runs import Run
 from tilth.runs.home import journal_of
 from tilth.runs.lighting import light
+from tilth.web.label.desk import for_experts
 from tilth.web.site import Site
 
 __all__ = ["Look", "Watch", "Watches", "graph_of", "look_at"]
@@ -71,25 +73,21 @@ def graph_of(site: Site, run: Run) -> Graph:
 
 def _asked(site: Site, run: Run, standing: str) -> tuple[Mapping[str, Any], ...]:
     """Return how far the open questions of a run that waits are."""
-    if standing != "waiting" or site.inbox is None:
-        return ()
-    out: list[Mapping[str, Any]] = []
-    for posted in site.inbox.questions(run=f"{site.scope}{run.name}", state="open"):
-        now = site.inbox.progress(posted.id)
-        out.append(
-            {
-                "team": posted.team or "anybody",
-                "kind": posted.kind,
-                "rule": posted.rule,
-                "panel": posted.panel,
-                "tasks": now.tasks,
-                "complete": now.complete,
-                "answers": now.answers,
-                "leased": now.leased,
-                "reason": posted.reason,
-            }
-        )
-    return tuple(out)
+    return tuple(
+        {
+            "team": posted.team or "anybody",
+            "kind": posted.kind,
+            "rule": posted.rule,
+            "panel": posted.panel,
+            "tasks": now.tasks,
+            "complete": now.complete,
+            "answers": now.answers,
+            "leased": now.leased,
+            "reason": posted.reason,
+            "where": "/review" if for_experts(posted) else f"/label?{urlencode({'team': posted.team})}",
+        }
+        for posted, now in (site.asked(run.name) if standing == "waiting" else ())
+    )
 
 
 class Watch:
