@@ -94,6 +94,22 @@ def test_the_owners_link_lets_one_browser_in(served, owner):
     assert "not good any more" in said.text
 
 
+def test_a_browser_in_which_somebody_works_does_not_become_anothers_unasked(project, served):
+    site = Site(project)
+    ann, bob = (site.people.invite(name, "annotator") for name in ("ann", "bob"))
+    site.close()
+    with httpx.Client(base_url=served.address, headers={"origin": served.address}) as client:
+        client.get("/enter", params={"token": ann})
+        for again in (ann, "cut off", ""):
+            assert client.get("/enter", params={"token": again}).status_code == 303
+        refused = client.get("/enter", params={"token": bob})
+        assert (refused.status_code, "in as ann" in refused.text) == (409, True)
+        assert ">ann</summary>" in client.get("/label").text
+        client.post("/leave")
+        assert client.get("/enter", params={"token": bob}).status_code == 200
+        assert ">bob</summary>" in client.get("/label").text
+
+
 def test_the_session_is_out_of_reach_of_scripts_and_other_sites(project, served):
     site = Site(project)
     said = httpx.get(f"{served.address}/enter", params={"token": site.people.invite("cookie", "owner")})

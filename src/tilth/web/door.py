@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from tilth.errors import UsageError
 from tilth.web.guard import COOKIE
+from tilth.web.people import Person
 from tilth.web.rendering import THEMES, fragment
 from tilth.web.routes import post, site_of
 
@@ -18,14 +19,20 @@ _YEAR = 365 * 86_400
 
 def enter(request: Request) -> Response:
     """Change the token of a link for a session, kept in a cookie that no script reads and no other site sends."""
-    if request.state.person is not None:
-        return RedirectResponse("/", status_code=303)
-    session = site_of(request).people.enter(request.query_params.get("token", ""))
+    people, token = site_of(request).people, request.query_params.get("token", "")
+    here: Person | None = request.state.person
+    if here is not None:
+        if people.whose(token) in (None, here.name):
+            return RedirectResponse("/", status_code=303)
+        # not entered at once either: a link on another site must not make somebody work under another's name
+        why = f"This link is another person's, and this browser is in as {here.name}. Leave first, then open the link."
+        return HTMLResponse(fragment("enter.html", why=why, leave=True), status_code=409)
+    session = people.enter(token)
     if session is None:
         why = "This link is not good any more, or it was cut off. Ask for a new one: `tilth ui` prints the owner's."
-        return HTMLResponse(fragment("enter.html", why=why), status_code=403)
+        return HTMLResponse(fragment("enter.html", why=why, leave=False), status_code=403)
     # Not a redirect: a browser that comes by a link on another site would send no SameSite=Strict cookie after one.
-    answer = HTMLResponse(fragment("enter.html", why=""))
+    answer = HTMLResponse(fragment("enter.html", why="", leave=False))
     answer.set_cookie(
         COOKIE, session, httponly=True, samesite="strict", secure=request.url.scheme == "https", max_age=_YEAR
     )
@@ -35,7 +42,8 @@ def enter(request: Request) -> Response:
 def leave(request: Request, _: Mapping[str, str]) -> Response:
     """End the session."""
     site_of(request).people.leave(request.state.session)
-    answer = HTMLResponse(fragment("enter.html", why="You have left. Your link lets you in again, if it still holds."))
+    why = "You have left. Your link lets you in again, if it still holds."
+    answer = HTMLResponse(fragment("enter.html", why=why, leave=False))
     answer.delete_cookie(COOKIE)
     return answer
 

@@ -114,6 +114,11 @@ class People:
         if not gone:
             raise NotFound(f"nobody called {name!r} was invited. {did_you_mean(name, known)}")
 
+    def whose(self, token: str) -> str | None:
+        """Return the name of who holds this token, which stays good; None where nobody does."""
+        with reading(self._engine) as connection:
+            return connection.scalar(select(_people.c.name).where(_people.c.token == _hash(token)))
+
     def enter(self, token: str) -> str | None:
         """Return the secret of a new session for who holds this token; None where nobody does."""
         session = secrets.token_urlsafe(32)
