@@ -61,9 +61,12 @@ def paths(project):
 
 def test_every_route_is_closed_without_a_session(project, served):
     every = list(paths(project))
+    site = Site(project)
+    cookie = site.cookie
+    site.close()
     assert len(every) > 3
     for method, path, _ in every:
-        for cookies in ({}, {"tilth_session": "wrong"}):
+        for cookies in ({}, {cookie: "wrong"}):
             said = httpx.request(method, served.address + path, cookies=cookies, headers={"origin": served.address})
             assert said.status_code == 401, (method, path)
 
@@ -108,6 +111,15 @@ def test_a_browser_in_which_somebody_works_does_not_become_anothers_unasked(proj
         client.post("/leave")
         assert client.get("/enter", params={"token": bob}).status_code == 200
         assert ">bob</summary>" in client.get("/label").text
+
+
+def test_one_browser_is_in_two_projects_of_one_machine(tmp_path, served, owner, serve):
+    table = {"x": np.eye(4, dtype=np.float32), "kind": np.array(["cat", "dog"] * 2)}
+    Dataset.create(tmp_path / "dataset", table, label="kind")
+    other = serve(tmp_path)
+    with httpx.Client(cookies=owner.cookies) as browser:
+        assert browser.get(other.link).status_code == 200
+        assert [browser.get(f"{page.address}/runs").status_code for page in (served, other)] == [200, 200]
 
 
 def test_the_session_is_out_of_reach_of_scripts_and_other_sites(project, served):

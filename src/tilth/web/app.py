@@ -48,7 +48,8 @@ def create_app(site: Site, *, hosts: Iterable[str]) -> Starlette:
         yield
         site.close()
 
-    app = Starlette(routes=routes, middleware=[Middleware(Guard, people=site.people, hosts=hosts)], lifespan=life)
+    guard = Middleware(Guard, people=site.people, cookie=site.cookie, hosts=hosts)
+    app = Starlette(routes=routes, middleware=[guard], lifespan=life)
     app.state.site = site
     app.state.watches = run.Watches(site)
     app.state.shelf = Shelf(_SHELF)

@@ -7,7 +7,6 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from tilth.errors import UsageError
-from tilth.web.guard import COOKIE
 from tilth.web.people import Person
 from tilth.web.rendering import THEMES, fragment
 from tilth.web.routes import post, site_of
@@ -33,8 +32,9 @@ def enter(request: Request) -> Response:
         return HTMLResponse(fragment("enter.html", why=why, leave=False), status_code=403)
     # Not a redirect: a browser that comes by a link on another site would send no SameSite=Strict cookie after one.
     answer = HTMLResponse(fragment("enter.html", why="", leave=False))
+    cookie = site_of(request).cookie
     answer.set_cookie(
-        COOKIE, session, httponly=True, samesite="strict", secure=request.url.scheme == "https", max_age=_YEAR
+        cookie, session, httponly=True, samesite="strict", secure=request.url.scheme == "https", max_age=_YEAR
     )
     return answer
 
@@ -44,7 +44,7 @@ def leave(request: Request, _: Mapping[str, str]) -> Response:
     site_of(request).people.leave(request.state.session)
     why = "You have left. Your link lets you in again, if it still holds."
     answer = HTMLResponse(fragment("enter.html", why=why, leave=False))
-    answer.delete_cookie(COOKIE)
+    answer.delete_cookie(site_of(request).cookie)
     return answer
 
 

@@ -10,9 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tilth.drawing.style import STYLE_HASH
 from tilth.web.people import People
 
-__all__ = ["COOKIE", "MOST_BYTES", "OPEN", "Guard"]
-
-COOKIE = "tilth_session"
+__all__ = ["MOST_BYTES", "OPEN", "Guard"]
 
 MOST_BYTES = 8 * 2**20
 """The largest body of a request."""
@@ -43,11 +41,13 @@ class Guard:
 
     It is refused where its Host is none of `hosts` (DNS rebinding), where it writes and does not come from a page of
     ours (by Sec-Fetch-Site and Origin, of which one must be there), where its body is larger than `MOST_BYTES`, and
-    where it has no session, except for what is `OPEN`. Who it is stands in `request.state.person`.
+    where it has no session, except for what is `OPEN`. Who it is stands in `request.state.person`. `cookie`: the name
+    of the one that holds the session.
     """
 
-    def __init__(self, app: ASGIApp, people: People, hosts: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, people: People, cookie: str, hosts: Iterable[str]) -> None:
         self._app = app
+        self._cookie = cookie
         self._people = people
         self._hosts = frozenset(h.lower() for h in hosts)
 
@@ -70,7 +70,7 @@ class Guard:
         headers = Headers(scope=scope)
         refusal = self._refused(scope, headers)
         if refusal is None:
-            session = _cookie(headers)
+            session = _cookie(headers, self._cookie)
             person = None if session is None else self._people.who(session)
             scope.setdefault("state", {})
             scope["state"] |= {"person": person, "session": session}
@@ -114,10 +114,10 @@ class _Limited:
         return message if self._read <= MOST_BYTES else {"type": "http.disconnect"}
 
 
-def _cookie(headers: Headers) -> str | None:
+def _cookie(headers: Headers, wanted: str) -> str | None:
     for part in headers.get("cookie", "").split(";"):
         name, _, value = part.strip().partition("=")
-        if name == COOKIE:
+        if name == wanted:
             return value
     return None
 

@@ -1,6 +1,7 @@
 """`Site`: what the pages of a project read and write: its dataset, its runs, what people are asked, who they are."""
 
 import contextlib
+import hashlib
 import threading
 from pathlib import Path
 
@@ -42,6 +43,11 @@ class Site:
                 self._branches[branch] = Dataset.open(self.path, branch=branch)
             found = self._branches[branch]
         return found if version is None else found.at(version)
+
+    @property
+    def cookie(self) -> str:
+        """The name of the cookie that holds a session: a browser tells the hosts of pages apart, but not the ports."""
+        return f"tilth_session_{hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:16]}"
 
     @property
     def inbox(self) -> Inbox | None:
