@@ -210,6 +210,14 @@ def test_every_answer_says_what_a_browser_may_do_with_it(owner, served):
         assert headers["referrer-policy"] == "same-origin"
 
 
+def test_a_browser_keeps_the_looks_and_nothing_of_the_data(owner):
+    looks = owner.get("/static/tilth.css")
+    assert looks.headers["cache-control"] == "no-cache"
+    assert owner.get("/static/tilth.css", headers={"if-none-match": looks.headers["etag"]}).status_code == 304
+    for path in ("/runs", "/enter", "/label", "/nothing"):
+        assert owner.get(path).headers["cache-control"] == "no-store"
+
+
 @pytest.mark.parametrize("back", ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)"])
 def test_going_back_stays_on_this_server(owner, back):
     said = owner.post("/theme", data={"theme": "light", "back": back})

@@ -63,7 +63,9 @@ class Guard:
                 there = {name for name, _ in message["headers"]}
                 more = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in there]
                 if b"cache-control" not in there:
-                    more.append((b"cache-control", b"no-store"))
+                    # of the looks a browser asks whether they are still the same, and need not fetch them for each page
+                    kept = scope["path"].startswith(OPEN[1])
+                    more.append((b"cache-control", b"no-cache" if kept else b"no-store"))
                 message["headers"] = [*message["headers"], *more]
             await send(message)
 
