@@ -350,6 +350,26 @@ def test_changes_are_approved_contents_edited_and_records_collected(tmp_path, se
     assert re.fullmatch(r"scouts/eda-\d+", found[3][2]["key"])
 
 
+def test_a_form_is_for_one_record_also_where_many_are_answered_at_once(tmp_path, serve, visit):
+    dataset = make(tmp_path, 6)
+    old = [json.dumps({"text": f"old {i}"}) for i in range(6)]
+    ask(dataset, "run-1/r0/mend", n=6, kind="edit", details=old, team="desk")
+    served = serve(tmp_path)
+    page = visit(served, link(served, tmp_path, "eda"))
+    page.goto(f"{served.address}/label/grid")
+    for i in range(2):
+        page.locator(f".tile[aria-label=r00{i}]").wait_for()
+        assert page.locator(".tile").count() == 1
+        assert page.get_by_label("text").input_value() == f"old {i}"
+        if i == 0:
+            page.get_by_label("text").focus()
+        page.keyboard.press("Control+a")
+        page.keyboard.type(f"new {i}")  # the next form has the focus by itself
+        page.get_by_role("button", name="Send").press("Enter")
+    settled(page)
+    assert said(dataset) == [("r000", "answer", {"text": "new 0"}), ("r001", "answer", {"text": "new 1"})]
+
+
 def test_two_people_at_once_get_records_of_their_own(tmp_path, serve, visit):
     dataset = make(tmp_path, 40)
     ask(dataset, n=40)

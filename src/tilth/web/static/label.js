@@ -108,7 +108,7 @@ function show() {
   const t = queue[0], at = now.find((o) => o.tile === document.activeElement);
   $("none").hidden = !!t;
   box.hidden = $("verdicts").hidden = !t;
-  now = grid ? queue.filter((o) => o.question === t.question && o.group === t.group).slice(0, 24) : queue.slice(0, 1);
+  now = grid && t && !t.fields ? queue.filter((o) => o.question === t.question && o.group === t.group).slice(0, 24) : queue.slice(0, 1);
   if (now.every((o) => o.off)) for (const o of now) o.off = false;
   record.replaceChildren(...now.map((o) => (grid ? tile(o) : o.node)));
   $("ask").textContent = t ? `${some(now)} · ${questions[t.question].ask}` : "";
@@ -157,7 +157,9 @@ function form(t) {
       const bytes = f.files && new Uint8Array(await f.files[0].arrayBuffer());
       row[f.name] = bytes ? btoa(Array.from(bytes, (b) => String.fromCharCode(b)).join("")) : f.type === "number" && f.value ? +f.value : f.value;
     }
-    if (queue[0] === t) choose("answer", asked.kind === "label" ? row.label : row);
+    if (queue[0] !== t) return;
+    choose("answer", asked.kind === "label" ? row.label : row);
+    box.querySelector("input, textarea, select")?.focus();
   };
   return el("form", { className: "stack", onsubmit }, ...fields.map((f) => el("label", {}, f.name, f)), el("button", { className: "main" }, "Send"));
 }
