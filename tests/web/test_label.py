@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.web.asking import ask, make, said
+from tilth import Dataset
 from tilth.labeling.inbox import Given, Inbox
 from tilth.runs.home import inbox_of
 from tilth.web import Site
@@ -368,6 +369,24 @@ def test_a_form_is_for_one_record_also_where_many_are_answered_at_once(tmp_path,
         page.get_by_role("button", name="Send").press("Enter")
     settled(page)
     assert said(dataset) == [("r000", "answer", {"text": "new 0"}), ("r001", "answer", {"text": "new 1"})]
+
+
+def test_an_entry_that_is_refused_comes_back_with_what_was_entered(tmp_path, serve, visit):
+    table = {"x": np.eye(4, dtype=np.float32), "kind": ["cat", "dog"] * 2}
+    dataset = Dataset.create(tmp_path / "dataset", table, label="kind", durability="process")
+    ask(dataset, "run-1/r0/find", kind="collect", records=-1 - np.arange(2), details=['{"wanted": "more"}'] * 2)
+    served = serve(tmp_path)
+    page = visit(served, link(served, tmp_path, "sam"))
+    for numbers in ("1 2 three 4", "5 6 7 8"):
+        page.get_by_label("x").fill(numbers)
+        page.locator("select").select_option("dog")
+        page.get_by_role("button", name="Send").click()
+    page.locator("#ask", has_text="new-1").and_(page.locator("#ask", has_text="refused: x: '1 2 three 4'")).wait_for()
+    assert page.get_by_label("x").input_value() == "1 2 three 4"
+    page.get_by_label("x").fill("1 2 3 4")
+    page.get_by_role("button", name="Send").click()
+    settled(page)
+    assert [(key, value["x"]) for key, _, value in said(dataset)] == [("new-2", [5, 6, 7, 8]), ("new-1", [1, 2, 3, 4])]
 
 
 def test_two_people_at_once_get_records_of_their_own(tmp_path, serve, visit):

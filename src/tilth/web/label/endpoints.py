@@ -85,6 +85,8 @@ def answers(request: Request, form: Mapping[str, str]) -> Response:
     receipts |= dict(zip(fine, desk.inbox.answer(who, [given[at] for at in fine]), strict=True))
     told = [
         {"task": r.task, "key": sent[at].get("key"), "state": r.state, "why": r.why}
+        # no answer at all stands there, so that another one can be given
+        | {"again": at not in fine and r.task in there}
         for at, r in sorted(receipts.items())
     ]
     return JSONResponse({"boot": _BOOT, "receipts": told})

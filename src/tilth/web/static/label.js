@@ -31,6 +31,20 @@ function forget(op) {
   kept = kept.filter((o) => o !== op);
   store.removeItem(op.name);
 }
+function again(told, op) {
+  const tasks = past.find((some) => some.some((t) => t.id === told.task)), t = tasks?.find((t) => t.id === told.task);
+  if (told.again) done.delete(told.task);
+  if (told.again && t) {
+    tasks.splice(tasks.indexOf(t), 1);
+    if (!tasks.length) past.splice(past.indexOf(tasks), 1);
+    t.back = 1;
+    t.refused = ` · refused: ${told.why}`;
+    for (const f of t.fields ?? []) if (f.type !== "file") f.value = op.value[f.name] ?? f.value;
+    queue.splice(1, 0, t); // after the record at hand, which somebody may be filling in
+    if (!asked) show();
+  }
+  say(t ? `${t.key}: ${told.why}` : told.why);
+}
 async function ask(path, body) {
   const answer = await fetch(`/label/${path}`, { method: "POST", body: JSON.stringify(body), signal: AbortSignal.timeout(20000),
     headers: { accept: "application/json" } });
@@ -66,7 +80,7 @@ const send = trying(async () => {
     if (status === 200 || batch.length < 2) batch.forEach(forget), (most = 64);
     else if (tasks) batch.filter((op) => tasks.includes(op.task)).forEach(forget);
     else most = 1;
-    for (const r of told.receipts ?? []) if (r.state === "refused") say(r.why);
+    for (const r of told.receipts ?? []) if (r.state === "refused") again(r, batch.find((op) => op.key === r.key));
     if (taken.length) {
       queue = queue.filter((t) => !taken.includes(t.id));
       show();
@@ -111,7 +125,7 @@ function show() {
   now = grid && t && !t.fields ? queue.filter((o) => o.question === t.question && o.group === t.group).slice(0, 24) : queue.slice(0, 1);
   if (now.every((o) => o.off)) for (const o of now) o.off = false;
   record.replaceChildren(...now.map((o) => (grid ? tile(o) : o.node)));
-  $("ask").textContent = t ? `${some(now)} · ${questions[t.question].ask}` : "";
+  $("ask").textContent = t ? `${some(now)} · ${questions[t.question].ask}${t.refused ?? ""}` : "";
   if (!t) return (asked = 0);
   if (asked !== questions[t.question] || t.fields) choices(t);
   if (filter) filtered("");
