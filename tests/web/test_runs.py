@@ -1,12 +1,15 @@
 """The list of runs: what it says of each, and that it keeps up by itself."""
 
+import contextlib
+import json
+
 import numpy as np
 import pytest
 
 from tilth import Dataset, Rule, Team, Workflow, annotate, margin, rounds, run, unlabeled
 from tilth.errors import Parked
 from tilth.labeling.inbox import Given, Inbox
-from tilth.runs.home import inbox_of
+from tilth.runs.home import inbox_of, journal_of
 from tilth.testing import toy
 from tilth.web import Site
 
@@ -44,6 +47,23 @@ def test_a_run_that_waits_says_for_what_and_keeps_up_by_itself(project, served, 
                 who, [Given(t.id, "answer", t.question.form["classes"][0]) for t in inbox.lease(who, team="crowd")]
             )
     page.get_by_text("4 of 4 answered").wait_for()
+
+
+def test_a_run_is_shown_as_it_is_also_when_it_was_over_already(tmp_path):
+    table = {"x": np.eye(4, dtype=np.float32), "kind": np.array(["cat", "dog"] * 2)}
+    dataset = Dataset.create(tmp_path / "dataset", table, label="kind", durability="process")
+    spec = json.dumps({"rules": {}})
+    with contextlib.closing(Site(tmp_path)) as site, contextlib.closing(journal_of(dataset.path)) as journal:
+        first, second = (journal.begin("5f2c", spec, "pets.py") for _ in range(2))
+        assert [(r.name, r.state) for r in site.runs()] == [(second, "running"), (first, "running")]
+        journal.set_state(first, "done", "rounds() >= 1")
+        for _ in range(2):
+            assert [(r.name, r.state) for r in site.runs()] == [(second, "running"), (first, "done")]
+        journal.finish(second, "r0/start", {"version": 0}, 0.1)
+        assert [len(r.steps) for r in site.runs()] == [1, 0]
+        journal.set_state(second, "cancelled")
+        journal.delete(first)
+        assert [(r.name, r.state) for r in site.runs()] == [(second, "cancelled")]
 
 
 @pytest.mark.browser
