@@ -1,4 +1,7 @@
-"""Labelling in a browser: by keys, with undo, without a network, through a restart of the server."""
+"""Labelling in a browser: by keys, with undo, without a network, through a restart of the server.
+
+One file, for one browser serves all of it.
+"""
 
 import json
 import re

@@ -1,4 +1,7 @@
-"""The page of a run: live as its steps finish, what can be done about it, and what it shows of hostile names."""
+"""The page of a run: live as its steps finish, what can be done about it, and what it shows of hostile names.
+
+One file, for one project, server and browser serve all of it.
+"""
 
 import json
 import re
