@@ -138,6 +138,25 @@ def test_killed_at_random_moments(exam: Exam, start: Path, unkilled: Unkilled, t
         assert exam.decisions(folder) == unkilled.decided
 
 
+@pytest.mark.parametrize("point", ["after r0/train", "inside r0/shift/gate/judge"])
+def test_what_a_power_cut_took_of_a_models_outputs_is_made_again(
+    exam: Exam, start: Path, unkilled: Unkilled, tmp_path: Path, point: str
+) -> None:
+    """A commit is forced to disk, what a model said is not: files that were written may be empty, or cut short."""
+    folder = tmp_path / "cut"
+    shutil.copytree(start, folder)
+    code, out = exam.go(folder, kill=point)
+    assert code == -signal.SIGKILL, out
+    cut = sorted((folder / "outputs").glob("*/*.npy"))
+    assert cut
+    for i, path in enumerate(cut):
+        os.truncate(path, path.stat().st_size // 2 if i % 2 else 0)
+    code, out = exam.go(folder)
+    assert code == 0, out
+    assert out.split()[-1] == unkilled.digest
+    assert exam.decisions(folder) == unkilled.decided
+
+
 def children(process: BaseProcess) -> set[int]:
     """Return the processes that any thread of a process has started."""
     lists = [p.read_text().split() for p in Path(f"/proc/{process.pid}/task").glob("*/children")]

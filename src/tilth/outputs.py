@@ -5,7 +5,7 @@ import mmap
 import os
 import secrets
 import shutil
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -113,6 +113,23 @@ class Outputs:
         """Whether all these kinds are there."""
         return all((self.folder / f"{kind}.npy").exists() for kind in kinds)
 
+    def lack(self, needs: Iterable[str]) -> bool:
+        """Take away what is cut short, and return whether any kind in `needs`, or probabilities, is not there then.
+
+        Arrays are not forced to disk as commits are, because they can be made again: a power cut may leave some of the
+        last half minute empty, though they were written.
+        """
+        try:
+            json.loads((self.folder / "about.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(self.folder, ignore_errors=True)
+        for path in self.folder.glob("*.npy"):
+            if not _is_whole(path):
+                path.unlink()
+        if not (self.folder / "ids.npy").exists():  # nobody knows of which records the others speak
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return not self.has("ids", "probabilities", *set(needs) & set(KINDS))
+
     def add(self, kind: str, array: npt.NDArray[Any]) -> None:
         """Write one kind; it appears whole or not at all."""
         with self._appearing(kind) as part, part.open("wb") as file:
@@ -168,3 +185,11 @@ class Outputs:
             array.flags.writeable = False
             self._opened[kind] = array
         return self._opened[kind]
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return True

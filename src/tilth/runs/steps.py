@@ -10,6 +10,7 @@ from typing import Any
 
 from tilth.errors import Busy, Conflict, Parked, TilthError
 from tilth.labeling.inbox import Inbox
+from tilth.outputs import Outputs
 from tilth.points import reach
 from tilth.runs.journal import Journal
 from tilth.runs.trainer import Trainer
@@ -72,8 +73,16 @@ class Steps:
     async def train(
         self, key: str, workflow: Workflow, version: int, *, needs: frozenset[str], keep: bool
     ) -> dict[str, Any]:
-        """Train on a version as a step."""
-        return await self.step(key, lambda: self._trainer.train(workflow, version, needs=needs, keep=keep))
+        """Train on a version as a step; what it wrote is made again where a power cut took it."""
+
+        def call() -> dict[str, Any]:
+            return self._trainer.train(workflow, version, needs=needs, keep=keep)
+
+        if key in self._newest:
+            written = Outputs(workflow.dataset.path / "outputs" / self.known[key]["ref"])
+            if written.lack(needs):
+                await self._tried(key, call)
+        return await self.step(key, call)
 
     async def wait(self, key: str, look: Callable[[], Any], *, said: str, ticket: Callable[[], Any]) -> Any:
         """Look until there is an answer (JSON that is not None), as a step that may take days; `said`: what for.
@@ -121,6 +130,13 @@ class Steps:
     def known(self) -> dict[str, Any]:
         """The results of the steps that have finished; read once, for nobody else writes them while the run is held."""
         return {s["key"]: s["result"] for s in self._journal.steps(self.run)}
+
+    @cached_property
+    def _newest(self) -> frozenset[str]:
+        """The trainings of the last round before this launch: what earlier ones wrote has come to disk long since."""
+        trained = [key for key, result in self.known.items() if isinstance(result, Mapping) and "trained" in result]
+        last = trained[-1].partition("/")[0] if trained else ""
+        return frozenset(key for key in trained if key.partition("/")[0] == last)
 
     async def heed(self) -> None:
         """Watch for what is asked of the run (pause, cancel) until `rest`; a cancel ends a training at once."""
