@@ -22,9 +22,10 @@ demo: .venv/.installed ## See the whole loop run on data that comes with the cod
 	$(BIN)/tilth demo
 
 # One file goes to one worker: what the tests of a file share is made once. One thread each: with more, the numeric
-# libraries of all these processes wait for one another, and the tests take a third longer.
+# libraries of all these processes wait for one another, and the tests take a third longer. Files begin in the order of
+# tests/conftest.py, those that take long first, not in that of how many tests they have.
 test: .venv/.installed ## Run all tests and the examples of the docstrings
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: .venv/.installed ## Formatting, lint, types, floors, and whether reference pages and drawings are up to date
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import pytest
 from hypothesis import settings
 
 pytest_plugins = ["tests.postgres"]
@@ -9,4 +10,8 @@ pytest_plugins = ["tests.postgres"]
 settings.register_profile("tilth", derandomize=True, deadline=None)
 settings.load_profile("tilth")
 
-pytest_plugins = ["tests.postgres"]
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long: where tests run side by side, none of them is left for the end."""
+    long = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("crash")}
+    items.sort(key=lambda item: item.path not in long)
