@@ -115,6 +115,42 @@ def steps(n: int, url: str | None) -> None:
             )
 
 
+DBOS_ALONE = """
+import asyncio, sys, time
+from pathlib import Path
+from dbos import DBOS, DBOSPortableJSONSerializer
+from tilth.runs.pool import open_pool
+
+n, (own, _) = int(sys.argv[2]), open_pool(Path(sys.argv[1]))
+serializer = DBOSPortableJSONSerializer()
+DBOS(config={"name": "alone", "system_database_engine": own, "serializer": serializer, "log_level": "CRITICAL"})
+
+async def empty():
+    return None
+
+@DBOS.workflow()
+async def many():
+    took = []
+    for i in range(n):
+        began = time.perf_counter()
+        await DBOS.run_step_async({"name": str(i)}, empty)
+        took.append(time.perf_counter() - began)
+    print(sorted(took)[n // 2], flush=True)
+
+DBOS.launch()
+asyncio.run(many())
+DBOS.destroy()
+"""
+
+
+def dbos_alone(n: int) -> None:
+    """Measure empty steps of DBOS with nothing of ours but how it is connected: the durable engine's floor."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", DBOS_ALONE, f"{folder}/dbos.sqlite", str(n)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]
+    print(f"  {'DBOS alone, SQLite (floor)':34} {1e3 * float(said):6.2f} ms a step, n={n}")
+
+
 def prefect(python: str | None, n: int) -> None:
     """Measure the same number of empty tasks in a flow of Prefect 3, by a Python that has it."""
     if python is None:
@@ -230,6 +266,7 @@ def main() -> None:
             print("no Postgres 15 here: its figures are left out")
         print("\nsteps (to reach: <= 2 ms on SQLite, <= 8 ms on Postgres, >= 250 steps/s on SQLite)")
         steps(1000 // k, url)
+        dbos_alone(1000 // k)
         prefect(told.prefect, 200 // k)
         print("\nruns (to reach: <= 20 threads, <= 60 MB over idle; < 3 s, 0 steps repeated)")
         if url:
