@@ -261,7 +261,7 @@ def test_hidden_columns_are_marked_and_never_served(owner, column):
     assert "secret" not in owner.get("/records/window", params={"n": 5}).text
 
 
-def test_an_annotator_sees_the_media_of_tasks_held_now_and_nothing_else(app, site, project):
+def test_an_annotator_sees_the_media_of_tasks_held_or_answered_and_nothing_else(app, site, project):
     ann = entered(app, site, "ann", "annotator")
     assert ann.get("/media/5/picture").status_code == 404
     form = {"label": "class", "classes": list(CLASSES)}
@@ -282,13 +282,14 @@ def test_an_annotator_sees_the_media_of_tasks_held_now_and_nothing_else(app, sit
         assert ann.get(f"/media/{task.record}/sound").status_code == 200
         inbox.release("ann")
         assert ann.get(f"/media/{task.record}/picture").status_code == 404
-        # what was answered can be gone back to until a run has taken it
+        # a picture may be asked for when the answer was given and a run has taken it
         inbox.answer("ann", [Given(task.id, "answer", CLASSES[0])])
         assert ann.get(f"/media/{task.record}/picture").status_code == 200
         assert ann.get(f"/media/{other}/picture").status_code == 404
         assert ann.get(f"/media/{task.record}/picture", params={"branch": "nope"}).status_code == 404
         inbox.claim("run-9/r0/ask", "part")
-        assert ann.get(f"/media/{task.record}/picture").status_code == 404
+        assert ann.get(f"/media/{task.record}/picture").status_code == 200
+        assert entered(app, site, "bob", "annotator").get(f"/media/{task.record}/picture").status_code == 404
     for path in ("/records", "/records/window", "/records/5", "/compare", "/model"):
         assert ann.get(path).status_code == 403
 

@@ -15,7 +15,7 @@ TTL = 600.0
 
 _VOTES = 1000
 _PAST = 100
-"""Answers that can still be undone after a page was loaded anew."""
+"""Answers that can still be undone, and pictures that can still be seen, after a page was loaded anew."""
 
 
 def for_experts(asked: Posted) -> bool:
@@ -85,12 +85,16 @@ class Desk:
             if extra:
                 self.inbox.release(self.person.name, extra)
 
-    def at_hand(self) -> list[Task]:
-        """Return the tasks that this person holds, and those that they can go back to."""
+    def seen(self) -> list[Task]:
+        """Return the tasks that this person holds, and those that they answered last.
+
+        Also what a run has taken since: a picture may be asked for when its answer has long been given.
+        """
         if self.site.inbox is None:
             return []
-        held = [t for t in self.inbox.held(self.person.name) if t.question.id.startswith(self.site.scope)]
-        return [*held, *self.past()]
+        given = [one.task for one in self.inbox.said(annotator=self.person.name, last=_PAST)]
+        every = [*self.inbox.held(self.person.name), *self.inbox.find(given).values()]
+        return [t for t in every if t.question.id.startswith(self.site.scope) and self.may(t.question)]
 
     def past(self) -> list[Task]:
         """Return the tasks that this person answered last and no run has taken yet, oldest first."""

@@ -62,12 +62,12 @@ def media(request: Request) -> Response:
 
 
 def _may_see(request: Request, dataset: Dataset, record: int) -> bool:
-    """Whether who asks may see a record: reviewers all, annotators those that they are at work on."""
+    """Whether who asks may see a record: reviewers all, annotators those of the tasks that they hold or answered."""
     person = person_of(request)
     if person.may("reviewer"):
         return True
-    at_hand = Desk(site_of(request), person).at_hand()
-    return any(task.record == record and task.question.branch == dataset.branch_name for task in at_hand)
+    seen = Desk(site_of(request), person).seen()
+    return any(task.record == record and task.question.branch == dataset.branch_name for task in seen)
 
 
 def _bytes(dataset: Dataset, record: int, name: str) -> bytes:
