@@ -11,21 +11,13 @@ import numpy as np
 import pytest
 
 from tests.web.asking import ask, make, said
+from tests.web.entering import link
 from tilth import Dataset
 from tilth.labeling.inbox import Given, Inbox
 from tilth.runs.home import inbox_of
-from tilth.web import Site
 from tilth.web.label.tickets import blind
 
 pytestmark = pytest.mark.browser
-
-
-def link(served, project, name: str, role: str = "annotator") -> str:
-    """Return the invite of somebody new."""
-    site = Site(project)
-    token = site.people.invite(name, role)
-    site.close()
-    return f"{served.address}/enter?token={token}"
 
 
 def until(page, holds: str, seconds: float = 15) -> None:

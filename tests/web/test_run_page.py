@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from tests.web.entering import link
 from tilth.actions import action, annotate, remove
 from tilth.changes import Changes
 from tilth.dataset import Dataset
@@ -215,9 +216,7 @@ def test_a_page_is_sent_another_drawing_where_its_own_is_an_old_one(owner, begun
 @pytest.mark.browser
 def test_a_page_shows_the_workflow_that_was_adopted_without_a_reload(served, project, begun, visit):
     journal, name = begun
-    site = Site(project)
-    page = visit(served, f"{served.address}/enter?token={site.people.invite('ada', 'owner')}")
-    site.close()
+    page = visit(served, link(served, project, "ada", "owner"))
     finish(journal, name, "r0/start", version=0, spec="5f2c")
     page.goto(f"{served.address}/runs/{name}")
     page.wait_for_selector('.wide [data-node="rule:weed"]')
@@ -232,9 +231,7 @@ def test_a_page_shows_the_workflow_that_was_adopted_without_a_reload(served, pro
 @pytest.mark.browser
 def test_the_picture_the_curve_and_the_rounds_follow_the_run(served, project, begun, visit):
     journal, name = begun
-    site = Site(project)
-    page = visit(served, f"{served.address}/enter?token={site.people.invite('eva', 'owner')}")
-    site.close()
+    page = visit(served, link(served, project, "eva", "owner"))
     finish(journal, name, "r0/start", version=0, spec="5f2c")
     page.goto(f"{served.address}/runs/{name}")
     assert page.locator("#curve").is_hidden()
@@ -258,15 +255,10 @@ def test_the_picture_the_curve_and_the_rounds_follow_the_run(served, project, be
     assert "round 1: training failed" in page.inner_text("#live")
 
 
-# -- what it shows -----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.browser
 def test_the_page_keeps_up_also_where_its_parts_come_late_over_a_slow_line(served, project, begun, visit):
     journal, name = begun
-    site = Site(project)
-    page = visit(served, f"{served.address}/enter?token={site.people.invite('lea', 'owner')}")
-    site.close()
+    page = visit(served, link(served, project, "lea", "owner"))
 
     def late(route):
         """Hold a script back until those before it have run, and what they put off for later has too."""
@@ -283,20 +275,19 @@ def test_the_page_keeps_up_also_where_its_parts_come_late_over_a_slow_line(serve
 @pytest.mark.browser
 def test_the_page_tries_again_where_its_first_connection_came_to_nothing(served, project, begun, visit):
     journal, name = begun
-    site = Site(project)
-    page = visit(served, f"{served.address}/enter?token={site.people.invite('tia', 'owner')}")
-    site.close()
+    page = visit(served, link(served, project, "tia", "owner"))
     page.route("**/events*", lambda route: route.fulfill(status=204), times=1)
     page.goto(f"{served.address}/runs/{name}")
     finish(journal, name, "r0/start", version=0, spec="5f2c")
     page.wait_for_selector('#last:not([data-at="0"])')
 
 
+# -- what it shows -----------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.browser
 def test_a_finished_run_is_shown_and_hostile_names_stay_text(served, project, visit):
-    site = Site(project)
-    page = visit(served, f"{served.address}/enter?token={site.people.invite('rea', 'reviewer')}")
-    site.close()
+    page = visit(served, link(served, project, "rea", "reviewer"))
     page.goto(f"{served.address}/runs/run-1?version=1#version")
     assert page.inner_text("h1") == f"run-1: {EVIL}"
     assert EVIL in page.inner_text("#version")
@@ -317,10 +308,8 @@ def test_a_finished_run_is_shown_and_hostile_names_stay_text(served, project, vi
 def test_it_can_be_used_by_everybody_on_a_phone(served, project, visit, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
-    site = Site(project)
-    link = f"{served.address}/enter?token={site.people.invite(f'ann {scheme}', 'owner')}"
-    site.close()
-    page = visit(served, link, viewport={"width": 360, "height": 780}, color_scheme=scheme)
+    here = link(served, project, f"ann {scheme}", "owner")
+    page = visit(served, here, viewport={"width": 360, "height": 780}, color_scheme=scheme)
     for path in ("/runs/run-1?version=1", "/runs/run-2", "/runs/run-3", "/runs/run-1/do/rollback?version=0"):
         page.goto(f"{served.address}{path}")
         found = Axe().run(page)

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from tests.web.entering import link
 from tilth import Dataset
-from tilth.web import Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -74,13 +74,6 @@ def served(project, serve):
     return serve(project)
 
 
-def invited(project, served, name, role):
-    site = Site(project)
-    token = site.people.invite(name, role)
-    site.close()
-    return f"{served.address}/enter?token={token}"
-
-
 def launch(project):
     command = [sys.executable, "-c", "from tilth.cli import main; main()", "run", str(project), "--detach"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -136,18 +129,18 @@ def test_the_whole_story(project, served, visit, truth, tmp_path):
     looked_at(owner, "run-waiting")
 
     # Two annotators, each in a browser of their own, differ over one record
-    ann = visit(served, invited(project, served, "ann", "annotator"))
+    ann = visit(served, link(served, project, "ann", "annotator"))
     ann.goto(f"{served.address}/label")
     ann.locator("#record img").first.wait_for()
     looked_at(ann, "label")
     label(ann, truth, 5)
-    ben = visit(served, invited(project, served, "ben", "annotator"))
+    ben = visit(served, link(served, project, "ben", "annotator"))
     ben.goto(f"{served.address}/label")
     ben.locator("#record img").first.wait_for()
     label(ben, truth, 5, wrong=(0,))
 
     # The expert sees who said what, and decides
-    expert = visit(served, invited(project, served, "eva", "reviewer"))
+    expert = visit(served, link(served, project, "eva", "reviewer"))
     owner.locator(".asked:has-text('expert')").first.wait_for(timeout=90_000)
     expert.goto(f"{served.address}/review")
     expert.locator("#record img").first.wait_for(timeout=60_000)
