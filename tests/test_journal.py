@@ -1,8 +1,11 @@
 """The journal: runs and finished steps, in a file and in a database, today's and those of older releases."""
 
+import gc
 import json
 import sqlite3
 import threading
+import time
+import warnings
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -124,6 +127,31 @@ def test_runs_that_another_journal_knows_are_not_counted_again(where: str) -> No
     journal = Journal(where, above=7)
     assert [journal.begin("5f2c", SPEC, "") for _ in range(2)] == ["run-8", "run-9"]
     journal.close()
+
+
+def test_a_thread_that_is_at_work_while_it_is_closed_leaves_no_connection(postgres_url: str) -> None:
+    import psycopg
+
+    journal = Journal(postgres_url)
+    run = journal.begin("5f2c", SPEC, "")
+    others = (
+        "select wait_event_type from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    )
+    with psycopg.connect(postgres_url, autocommit=True) as look, psycopg.connect(postgres_url) as writer:
+        writer.execute("lock table tilth.steps")
+        reader = threading.Thread(target=journal.steps, args=[run])
+        reader.start()
+        while ("Lock",) not in look.execute(others).fetchall():
+            assert reader.is_alive()
+        journal.close()
+        writer.close()
+        reader.join()
+        with warnings.catch_warnings(record=True) as told:
+            gc.collect()
+        assert not told
+        end = time.monotonic() + 20
+        while look.execute(others).fetchall():  # the server takes a moment to see that one has gone
+            assert time.monotonic() < end, "a connection is left"
 
 
 def test_what_is_asked_of_a_run_is_told_once(at: Open) -> None:

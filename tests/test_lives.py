@@ -1,6 +1,7 @@
 """The life of a run: paused, cancelled, forked, deleted, retried, entered again by schedule."""
 
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def test_a_fork_is_a_full_run_with_the_same_decisions_before_it_and_its_parent_i
     assert decisions(again) == decisions(whole)
     assert dataset.digest() == before
     assert Run(dataset, "run-1").steps == steps
-    assert [r["run"] for r in journal_of(dataset.path).runs()] == ["run-1", "run-2"]
+    with closing(journal_of(dataset.path)) as journal:
+        assert [r["run"] for r in journal.runs()] == ["run-1", "run-2"]
 
 
 def test_a_fork_with_another_workflow_goes_its_own_way(dataset: Dataset) -> None:
@@ -236,10 +238,10 @@ def test_a_finished_project_is_entered_again_by_schedule_where_its_trigger_holds
     assert [t["holds"] for t in told] == [True, True, False, False]
     assert told[0]["why"] == "there was no run yet"
     assert told[2]["why"] == "pool_size() = 528 >= 530"
-    assert [r["run"] for r in journal_of(dataset.path).runs()] == ["run-1", "run-2"]
     assert dataset.view.labels_spent == 10
-    ticks = [s["result"]["version"] for s in journal_of(dataset.path).steps("schedule")]
-    assert ticks == [1, 2, 2]
+    with closing(journal_of(dataset.path)) as journal:
+        assert [r["run"] for r in journal.runs()] == ["run-1", "run-2"]
+        assert [s["result"]["version"] for s in journal.steps("schedule")] == [1, 2, 2]
 
 
 def test_a_look_that_is_not_due_is_not_taken(dataset: Dataset) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.sql.dml import Insert
 
 from tilth.errors import Busy, Damaged, MissingExtra, UsageError
 
-__all__ = ["Alone", "connect", "is_postgres", "reading", "writing"]
+__all__ = ["Alone", "connect", "is_postgres", "reading", "shut", "writing"]
 
 _READS = "tilth_reads"
 
@@ -80,6 +80,16 @@ def _postgres(url: str) -> Engine:
         return create_engine(make_url(url).set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     except ArgumentError as why:
         raise UsageError(f"not the URL of a database ({why}); write postgresql://user@host/database") from why
+
+
+def shut(engine: Engine) -> None:
+    """Close the connections of an engine; one with which a thread is at work still, when it gives that back."""
+    event.listen(engine.pool, "checkin", _close)
+    engine.dispose()
+
+
+def _close(_: Any, record: Any) -> None:
+    record.invalidate()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, select, update
 
 from tilth.errors import Damaged, NotFound, Parked, UsageError, did_you_mean
 from tilth.runs.tables import insert, open_tables, runs, specs, steps
-from tilth.sql import Alone, reading, writing
+from tilth.sql import Alone, reading, shut, writing
 
 __all__ = ["Journal"]
 
@@ -64,7 +64,7 @@ class Journal:
     def close(self) -> None:
         """Let go of the database."""
         self._finish_alone.close()
-        self._engine.dispose()
+        shut(self._engine)
 
     # -- runs --------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 
+from tilth.sql import shut
+
 __all__ = ["open_pool", "shut_pool"]
 
 
@@ -37,7 +39,7 @@ def open_pool(database: str | Path) -> tuple[Engine, list[Any]]:
 
 def shut_pool(engine: Engine, opened: list[Any]) -> None:
     """Close the connections, those too that a thread of DBOS held when it was told to end."""
-    engine.dispose()
+    shut(engine)
     for connection in opened:
         with contextlib.suppress(Exception):
             connection.close()

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, delete, extract, func, or_, select, upd
 
 from tilth.errors import Busy
 from tilth.runs.tables import open_tables, runs, workers
-from tilth.sql import reading, writing
+from tilth.sql import reading, shut, writing
 
 __all__ = ["LEASE", "Resting", "Workers"]
 
@@ -63,7 +63,7 @@ class Workers:
 
     def close(self) -> None:
         """Let go of the database."""
-        self._engine.dispose()
+        shut(self._engine)
 
     # -- workers -----------------------------------------------------------------------------------------------------
 

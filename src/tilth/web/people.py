@@ -11,7 +11,7 @@ from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text, de
 
 from tilth.errors import NotFound, UsageError, did_you_mean
 from tilth.labeling.inbox.words import check_name
-from tilth.sql import connect, reading, writing
+from tilth.sql import connect, reading, shut, writing
 
 __all__ = ["OWNER", "ROLES", "People", "Person", "Role"]
 
@@ -89,7 +89,7 @@ class People:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._engine.dispose()
+        shut(self._engine)
 
     def invite(self, name: str, role: Role, *, once: bool = False) -> str:
         """Return a new token with which `name` enters; one that they had before is good no more."""

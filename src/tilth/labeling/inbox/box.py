@@ -15,7 +15,7 @@ from tilth.labeling.inbox.sharing import Shared
 from tilth.labeling.inbox.tables import annotators, answers, open_tables, paused, questions, upsert
 from tilth.labeling.inbox.tables import tasks as task_table
 from tilth.labeling.inbox.words import Drained, Given, Member, Posted, Progress, Receipt, Said, Task, Tasks, check_name
-from tilth.sql import reading, writing
+from tilth.sql import reading, shut, writing
 
 __all__ = ["Inbox"]
 
@@ -59,7 +59,7 @@ class Inbox:
 
     def close(self) -> None:
         """Let go of the database."""
-        self._engine.dispose()
+        shut(self._engine)
 
     def __enter__(self) -> "Inbox":
         return self

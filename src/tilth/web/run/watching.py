@@ -98,13 +98,13 @@ class Watch:
         self._run = site.run(name)
         self._told = self._shown()
         self._graph = graph_of(site, self._run)
-        self._journal = journal_of(site.path, site.engine)
         self._alive = time.monotonic()
         self._moved = False
         self._news = asyncio.Event()
         self.listeners = 0
         self.over = False
         self.look = look_at(site, self._run, self._graph)
+        self._journal = journal_of(site.path, site.engine)
 
     async def go(self) -> None:
         """Look again and again, until it is cancelled or the run is deleted."""
